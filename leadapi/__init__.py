@@ -1,0 +1,31 @@
+"""leadapi: a self-hosted lead capture and processing API."""
+
+from collections.abc import Mapping
+
+from flask import Flask
+
+from leadapi import api, config, database, docs, errors, health, logs, migrations
+from leadapi.leads.views import blp as leads
+from leadapi.migrations.cli import commands as db_commands
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """Build the WSGI application.
+
+    :param environ: settings to use instead of the process environment and `.env`.
+    :raises leadapi.config.ConfigError: some settings are wrong; its message names every one.
+    """
+    settings = config.load(environ)
+
+    app = Flask(__name__, static_folder=None)
+    logs.init_app(app, settings)
+    database.init_app(app, settings)
+    migrations.init_app(app, settings)
+    app.cli.add_command(db_commands)
+    errors.init_app(app)
+    docs.init_app(app)
+
+    rest = api.init_app(app, settings)
+    rest.register_blueprint(health.blp)
+    rest.register_blueprint(leads)
+    return app

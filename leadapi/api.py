@@ -1,0 +1,238 @@
+"""flask-smorest bent to the contract: strict parsing, one error shape, a document that tells the truth."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+import orjson
+from flask import Flask, Request, Response
+from flask.json.provider import JSONProvider
+from marshmallow import RAISE, Schema, ValidationError, fields
+from sqlalchemy.engine import RowMapping
+from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    RequestEntityTooLarge,
+    UnprocessableEntity,
+    UnsupportedMediaType,
+)
+
+from leadapi import errors, logs
+from leadapi.config import Settings
+
+VERSION = "1.0.0"
+DESCRIPTION = """\
+Captures leads: people who asked to be contacted. Each email address is stored once, whatever its spelling.
+
+Every error is `application/problem+json` (RFC 9457). `detail` is one sentence for people.
+A 422 adds `errors`, a map from field to messages.
+
+Every answer carries `X-Request-Id`: the caller's own when it sent a well-formed one. The log has it too.
+"""
+
+
+class InvalidFields(UnprocessableEntity):
+    """The request could be read, but its fields are not what they must be."""
+
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        names = list(errors)
+        listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        super().__init__(f"{'This field is' if len(names) == 1 else 'These fields are'} not valid: {listed}.")
+        self.errors = errors
+
+
+class Parser(FlaskParser):
+    """Reads requests, and refuses what it cannot read exactly."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """Parse the body with orjson, which has one exception for every kind of hostile JSON (RFC 8259)."""
+        if req.mimetype != "application/json":
+            raise UnsupportedMediaType("Send the body as application/json.")
+        try:
+            return orjson.loads(read_body(req))
+        except orjson.JSONDecodeError as exc:
+            raise BadRequest(f"The body is not valid JSON at line {exc.lineno}, column {exc.colno}.") from exc
+
+    def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
+        """Refuse a parameter that is given twice instead of choosing one."""
+        repeated = [name for name, values in req.args.lists() if len(values) > 1]
+        if repeated:
+            raise ValidationError({name: ["Given more than once."] for name in repeated})
+        return MultiDictProxy(req.args, schema)
+
+    def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> Any:
+        """Answer 422 with the fields' names at the top, wherever in the request they were."""
+        (messages,) = error.messages_dict.values()
+        raise InvalidFields(dict(_flat(messages))) from error
+
+
+def read_body(req: Request) -> bytes:
+    """The whole body.
+
+    :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
+    """
+    body = req.get_data(cache=False)
+    # A chunked body is cut at MAX_CONTENT_LENGTH without a word, hence its one byte more.
+    if req.max_content_length is not None and len(body) >= req.max_content_length:
+        raise RequestEntityTooLarge
+    return body
+
+
+def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Any:
+    for name, found in messages.items():
+        path = f"{prefix}{'body' if name == '_schema' else name}"
+        if isinstance(found, dict):
+            yield from _flat(found, f"{path}.")
+        else:
+            yield path, found
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A feature's routes."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(self._finish_responses_doc)
+
+    def refuses(self, *statuses: int) -> Callable[[Any], Any]:
+        """Decorator: the errors this operation can answer with."""
+
+        def decorator(function: Any) -> Any:
+            for status in statuses:
+                function = self.alt_response(status, HTTPStatus(status).name)(function)
+            return function
+
+        return decorator
+
+    @staticmethod
+    def _finish_responses_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        doc["responses"] = dict(sorted(doc["responses"].items(), key=lambda item: int(item[0])))
+        for response in doc["responses"].values():
+            # The others are names of components, which have the header already.
+            if isinstance(response, dict):
+                response["headers"] = {**response.get("headers", {}), "X-Request-Id": "REQUEST_ID"}
+        return doc
+
+
+class ProblemSchema(Schema):
+    """What went wrong (RFC 9457)."""
+
+    class Meta:
+        unknown = RAISE
+
+    detail = fields.String(required=True, metadata={"description": "One sentence for people."})
+
+
+class InvalidFieldsSchema(ProblemSchema):
+    """What is wrong with which field (RFC 9457)."""
+
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        required=True,
+        metadata={"description": "From field to messages."},
+    )
+
+
+# An example of each error, and the headers it brings.
+PROBLEMS: dict[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
+    HTTPStatus.CONFLICT: "Lead with this email already exists.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send the body as application/json.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "This field is not valid: email.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: errors.SENTENCES[HTTPStatus.INTERNAL_SERVER_ERROR],
+    HTTPStatus.SERVICE_UNAVAILABLE: errors.SENTENCES[HTTPStatus.SERVICE_UNAVAILABLE],
+}
+EMAIL_ERRORS = {"email": ["Not a valid email address."]}
+RETRY_AFTER = {
+    "description": "After how many seconds to try again.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1},
+}
+REQUEST_ID = {
+    "description": "Names this request in the log.",
+    "required": True,
+    "schema": {"type": "string", "pattern": logs.REQUEST_ID.pattern},
+}
+
+
+class Api(flask_smorest.Api):
+    """The OpenAPI document and the answer to every HTTP error."""
+
+    # A catch-all response would hide a status that nobody declared.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer in the one error shape, with the headers the status asks for."""
+        status = HTTPStatus(error.code or 500)
+        headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+        detail = errors.SENTENCES.get(status) or str(error.description)
+        return errors.problem(status, detail, errors=getattr(error, "errors", None), headers=headers)
+
+    def _register_responses(self) -> None:
+        self.spec.components.header("REQUEST_ID", REQUEST_ID)
+        for status, detail in PROBLEMS.items():
+            invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
+            content = {
+                "schema": InvalidFieldsSchema if invalid else ProblemSchema,
+                "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
+            }
+            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID"}
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                headers["Retry-After"] = RETRY_AFTER
+            self.spec.components.response(
+                status.name,
+                {
+                    "description": status.phrase,
+                    "content": {"application/problem+json": content},
+                    "headers": headers,
+                },
+                lazy=True,
+            )
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON for Flask by orjson: keys in their given order, times in UTC as RFC 3339 with a Z."""
+
+    OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+    def dumps(self, obj: Any, *, indent: int | None = None, **kwargs: Any) -> str:
+        options = self.OPTIONS | (orjson.OPT_INDENT_2 if indent else 0)
+        return orjson.dumps(obj, _plain, options).decode()
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), _plain, self.OPTIONS)
+        return Response(body, mimetype="application/json")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, RowMapping):
+        return dict(value)
+    raise TypeError
+
+
+def init_app(app: Flask, settings: Settings) -> Api:
+    """Give the app its JSON, its limits and its OpenAPI document, to which blueprints are then added."""
+    app.json = OrjsonProvider(app)
+    # One byte more than is accepted: see read_body.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
+    app.config.update(
+        API_TITLE="leadapi",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}},
+    )
+    return Api(app)

@@ -1,0 +1,177 @@
+"""Every setting: read once from the environment, all faults reported together."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import dotenv_values
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+IN_MEMORY = (None, "", ":memory:")
+
+
+class ConfigError(click.ClickException):
+    """Some settings are wrong; the message names each fault on a line of its own.
+
+    It is a click exception so that the `flask` command prints the sentences and not a
+    traceback; gunicorn does so with any exception of its configuration module.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the operator decided, checked. One attribute per variable, in lower case."""
+
+    database_url: URL
+    env: str
+    log_level: str
+    auto_migrate: bool
+    host: str
+    port: int
+    web_concurrency: int
+    threads: int
+    max_body_bytes: int
+
+
+class DatabaseUrl(fields.Field[URL]):
+    """A SQLAlchemy URL for SQLite or PostgreSQL, made independent of the working directory."""
+
+    # Never repeat the value in a message: it may hold a password.
+    default_error_messages = {
+        "invalid": "must be a URL such as sqlite:///./app.db or postgresql://user:password@host/name.",
+        "backend": "must begin with sqlite:// or postgresql://.",
+        "uri": "must name a SQLite file by its path, not by a file: URI.",
+        "folder": "is in a folder that does not exist.",
+        "name": "must name a PostgreSQL database, as in postgresql://user:password@host/name.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> URL:
+        try:
+            url = make_url(value)
+        except (ArgumentError, ValueError) as exc:
+            raise self.make_error("invalid") from exc
+        if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+            if not url.database:
+                raise self.make_error("name")
+            return url.set(drivername="postgresql+psycopg")
+        if url.drivername in ("sqlite", "sqlite+pysqlite"):
+            return self._absolute(url)
+        raise self.make_error("backend")
+
+    def _absolute(self, url: URL) -> URL:
+        if url.database in IN_MEMORY:
+            return url
+        if str(url.database).startswith("file:"):
+            raise self.make_error("uri")
+        # Flask-SQLAlchemy would look in its instance folder; people mean the folder they stand in.
+        path = Path.cwd() / str(url.database)
+        if not path.parent.is_dir():
+            raise self.make_error("folder")
+        return url.set(database=str(path.resolve()))
+
+
+class Switch(fields.Field[bool]):
+    """`on` or `off`."""
+
+    default_error_messages = {"invalid": "must be on or off."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        try:
+            return {"on": True, "off": False}[value.lower()]
+        except KeyError as exc:
+            raise self.make_error("invalid") from exc
+
+
+class WholeNumber(fields.Field[int]):
+    """Decimal digits, within inclusive bounds."""
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.low, self.high = low, high
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if re.fullmatch(r"[0-9]{1,15}", value) and self.low <= int(value) <= self.high:
+            return int(value)
+        raise ValidationError(f"must be a whole number from {self.low} to {self.high}.")
+
+
+class SettingsSchema(Schema):
+    """The environment variables, by their names. `.env.example` explains each of them."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    DATABASE_URL = DatabaseUrl(load_default="sqlite:///./app.db")
+    ENV = fields.String(
+        load_default="local",
+        validate=validate.Regexp(
+            r"[a-z][a-z0-9_-]{0,31}\Z", error="must be a short lower-case word such as local or production."
+        ),
+    )
+    LOG_LEVEL = fields.String(
+        load_default="INFO",
+        validate=validate.OneOf(
+            ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+            error="must be one of {choices}.",
+        ),
+    )
+    AUTO_MIGRATE = Switch(load_default=None)
+    HOST = fields.String(load_default="127.0.0.1")
+    PORT = WholeNumber(1, 65535, load_default=8000)
+    WEB_CONCURRENCY = WholeNumber(1, 256, load_default=2)
+    THREADS = WholeNumber(1, 256, load_default=4)
+    MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the settings.
+
+    :param environ: the variables; when not given, the process environment over `.env` in the
+        working directory. `NAME_FILE=/path` gives the value of NAME as the content of a file.
+        An empty variable counts as not given.
+    :raises ConfigError: something is wrong; every fault is in the message.
+    """
+    if environ is None:
+        from_file = {name: value or "" for name, value in dotenv_values(".env").items()}
+        environ = {**from_file, **os.environ}
+
+    schema = SettingsSchema()
+    given, faults = _given(environ, list(schema.fields))
+    defaults = {name: str(field.load_default) for name, field in schema.fields.items() if field.load_default}
+    try:
+        # Defaults go through the same checks: the default database needs its folder, too.
+        values = schema.load(defaults | given)
+    except ValidationError as exc:
+        faults += [f"{name} {text}" for name, texts in exc.messages_dict.items() for text in texts]
+    if faults:
+        raise ConfigError("\n".join(["The settings are not usable.", *faults]))
+
+    if values["AUTO_MIGRATE"] is None:
+        # One SQLite file belongs to one service; a PostgreSQL database may have other users,
+        # so changing its tables is a decision of its operator.
+        values["AUTO_MIGRATE"] = values["DATABASE_URL"].get_backend_name() == "sqlite"
+    return Settings(**{name.lower(): value for name, value in values.items()})
+
+
+def _given(environ: Mapping[str, str], names: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The values the operator gave, directly or by file, and the faults in how they were given."""
+    given: dict[str, str] = {}
+    faults: list[str] = []
+    for name in names:
+        value, path = environ.get(name), environ.get(f"{name}_FILE")
+        if value and path:
+            faults.append(f"{name} and {name}_FILE are both given; give only one.")
+        elif path:
+            try:
+                given[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                faults.append(f"{name}_FILE names a file that cannot be read.")
+        elif value:
+            given[name] = value.upper() if name == "LOG_LEVEL" else value
+    return given, faults

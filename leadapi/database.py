@@ -1,0 +1,160 @@
+"""The database: engine set-up for SQLite and PostgreSQL, write transactions, column types."""
+
+import sqlite3
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, UniqueConstraint, event
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.types import TypeDecorator
+
+from leadapi.config import IN_MEMORY, Settings
+from leadapi.locks import WriteLock
+
+# How long a request may wait for a connection, a lock or a statement before it is answered 503.
+WAIT_SECONDS = 5
+
+
+class Base(DeclarativeBase):
+    """The models' base. Every constraint has a name, so that migrations and errors can use it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Base)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, the same on every database.
+
+    SQLite has no zones: its driver would store 12:00+05:00 as 12:00 and give it back naive.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without a zone names no instant")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Give the app its engine. No connection is opened yet."""
+    url = settings.database_url
+    options: dict[str, Any] = {
+        # Otherwise a traceback shows what people wrote.
+        "hide_parameters": True,
+        "poolclass": QueuePool,
+        "pool_size": settings.threads,
+        "max_overflow": 0,
+        "pool_timeout": WAIT_SECONDS,
+    }
+    if url.get_backend_name() == "sqlite":
+        if url.database in IN_MEMORY:
+            # The database lives in its connection, so there can be only one.
+            options["pool_size"] = 1
+        options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
+    else:
+        options["pool_pre_ping"] = True
+        options["connect_args"] = {
+            "connect_timeout": WAIT_SECONDS - 1,
+            "tcp_user_timeout": WAIT_SECONDS * 1000,
+            "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS - 1}s"
+            " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+        }
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    db.init_app(app)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            _prepare_sqlite(db.engine)
+
+
+def begin_write() -> None:
+    """Start the session's transaction as a writing one. Call it before the first statement.
+
+    SQLite lets one connection write at a time, and a transaction that began by reading cannot
+    always become a writing one, so a writer says so at its beginning and queues here. It costs
+    PostgreSQL nothing.
+
+    :raises leadapi.locks.WriteLockTimeout: others have been writing for too long.
+    """
+    db.session.connection(execution_options={"writes": True})
+
+
+def violated(exc: IntegrityError) -> str | None:
+    """The name of the constraint that refused a statement, or None where it cannot be told."""
+    diagnostics = getattr(exc.orig, "diag", None)
+    if diagnostics is not None:
+        name: str | None = diagnostics.constraint_name
+        return name
+    # SQLite names the columns: "UNIQUE constraint failed: leads.email_key"
+    _, _, columns = str(exc.orig).partition("UNIQUE constraint failed: ")
+    table = db.metadata.tables.get(columns.partition(".")[0])
+    for constraint in table.constraints if table is not None else ():
+        if not isinstance(constraint, UniqueConstraint):
+            continue
+        if columns == ", ".join(f"{table}.{column.name}" for column in constraint.columns):
+            return str(constraint.name)
+    return None
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Make SQLite durable, strict and fair to many writers."""
+    in_memory = engine.url.database in IN_MEMORY
+    lock = WriteLock(None if in_memory else f"{engine.url.database}.lock")
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+        # The driver's own transactions begin too late and lose updates; `begin` below starts them.
+        connection.isolation_level = None
+        # NORMAL may lose what was already acknowledged when the power fails.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
+            # Workers that start together on a new file must not all switch its mode.
+            release = lock.acquire(time.monotonic() + WAIT_SECONDS)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                release()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        deadline = time.monotonic() + WAIT_SECONDS
+        # Held until the connection goes back to the pool, after COMMIT or ROLLBACK.
+        connection.info["write_lock"] = lock.acquire(deadline)
+        # Only a foreign program can hold the database now. It gets what is left of the time.
+        patience = max(0, int((deadline - time.monotonic()) * 1000))
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "checkin")
+    def checkin(_connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
+        release = record.info.pop("write_lock", None)
+        if release is not None:
+            release()

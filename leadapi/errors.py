@@ -1,0 +1,82 @@
+"""The one table from business errors to HTTP, and the one shape every error is answered in.
+
+The shape is RFC 9457 (`application/problem+json`): `detail` is one sentence for people; a 422 adds
+`errors`, a map from field to messages.
+"""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Flask, Response
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from leadapi.leads.errors import EmailTaken
+from leadapi.locks import WriteLockTimeout
+from leadapi.migrations import SchemaNotCurrent
+
+logger = logging.getLogger(__name__)
+
+STATUS: dict[type[Exception], HTTPStatus] = {
+    EmailTaken: HTTPStatus.CONFLICT,
+    SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+# The database is down, overloaded or locked. Nothing was stored; the same request may work soon.
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, WriteLockTimeout)
+RETRY_AFTER_SECONDS = "5"
+
+# What a client is told where the error itself has no sentence for it.
+SENTENCES = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not answer this method.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body of the request is too large.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed to answer this request.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database cannot answer now; try again in a moment.",
+}
+
+
+def problem(
+    status: HTTPStatus | int,
+    detail: str,
+    *,
+    errors: Mapping[str, list[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error response.
+
+    :param detail: one sentence for people, free of anything a person wrote.
+    :param errors: for a 422, what is wrong with each field.
+    """
+    body: dict[str, Any] = {"detail": detail}
+    if errors is not None:
+        body["errors"] = errors
+    response = Response(orjson.dumps(body), int(status), headers, mimetype="application/problem+json")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return response
+
+
+def init_app(app: Flask) -> None:
+    """Answer business errors and a database that cannot answer."""
+    for error, status in STATUS.items():
+        app.register_error_handler(error, _handler(status))
+    for error in UNAVAILABLE:
+        app.register_error_handler(error, _answer_unavailable)
+
+
+def _handler(status: HTTPStatus) -> Any:
+    def answer(error: Exception) -> Response:
+        return problem(status, str(error))
+
+    return answer
+
+
+def _answer_unavailable(error: Exception) -> Response:
+    # The driver's words tell the operator what is down; this class of error holds no data.
+    cause = getattr(error, "orig", None) or error
+    logger.warning("database.unavailable", extra={"error": type(cause).__name__, "reason": str(cause).strip()})
+    return problem(503, SENTENCES[HTTPStatus.SERVICE_UNAVAILABLE])

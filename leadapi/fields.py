@@ -1,0 +1,91 @@
+"""The fields and schemas every feature builds on: strict in what they take, exact in what they document."""
+
+import re
+from typing import Any
+
+from marshmallow import RAISE, Schema, fields, validate
+
+# Unicode's White_Space; str.strip() alone would also take four control characters for spaces.
+SPACES = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
+    "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+CONTROL = r"\x00-\x1f\x7f-\x9f"
+
+
+class BodySchema(Schema):
+    """A request body: what is not known is refused by name."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"type": "Must be an object."}
+
+
+class ArgsSchema(Schema):
+    """Query parameters."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class ShownSchema(Schema):
+    """A response body: the documented truth about data that is in its wire form already.
+
+    Rows and dataclasses go to JSON as they are, because dumping them field by field costs more
+    than everything else a request does. A test holds real answers against these schemas.
+    """
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        return obj
+
+
+class Integer(fields.Integer):
+    """A whole number within inclusive bounds, in plain digits.
+
+    Python's own idea of a number also has 1_0, digits of other scripts, and 3e-193 for 0.
+    """
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(low, high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if type(value) is int:
+            return value
+        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,30}", value):
+            return int(value)
+        raise self.make_error("invalid")
+
+
+class Line(fields.String):
+    """Text without control characters.
+
+    :param trimmed: the least and the greatest length; the spaces around the text are removed first.
+    """
+
+    refused = re.compile(rf"[{CONTROL}]")
+    pattern = rf"^[^{CONTROL}]*$"
+    default_error_messages = {"control": "Must not have control characters."}
+
+    def __init__(self, *, trimmed: tuple[int, int] | None = None, **kwargs: Any) -> None:
+        self.trimmed = trimmed
+        metadata = {"pattern": self.pattern} | kwargs.pop("metadata", {})
+        if trimmed is not None:
+            low, high = trimmed
+            kwargs["validate"] = validate.Length(low, high)
+        super().__init__(metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if self.trimmed is not None:
+            text = text.strip(SPACES)
+        if self.refused.search(text):
+            raise self.make_error("control")
+        return text
+
+
+class Paragraphs(Line):
+    """Text that may have line breaks and tabs."""
+
+    refused = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+    pattern = r"^([^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"

@@ -1,0 +1,42 @@
+"""Settings for gunicorn: gunicorn -c python:leadapi.gunicorn wsgi:app
+
+gunicorn reads its settings as the names of a module, so this one reads the environment when it
+is imported. Nothing else of leadapi imports it.
+"""
+
+from typing import Any
+
+from leadapi import config, logs
+from leadapi.database import db
+
+_settings = config.load()
+if _settings.database_url.database in config.IN_MEMORY:
+    raise config.ConfigError("DATABASE_URL must name a file: workers cannot share a database in memory.")
+
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
+workers = _settings.web_concurrency
+threads = _settings.threads
+# Keeps connections alive, which the default class does not.
+worker_class = "gthread"
+# The application is built once, before any worker: faults are told once, and migrations run once.
+preload_app = True
+
+# A worker whose main loop hangs is replaced; requests have their own, shorter limits.
+timeout = 30
+# What is in flight at SIGTERM gets this long. Containers are killed after 10 s by default.
+graceful_timeout = 8
+# Longer than the idle time of common proxies would let them send into a closing connection.
+keepalive = 5
+
+# Both are files in places that a read-only container does not have.
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes its file there safely
+
+logconfig_dict = logs.dict_config(_settings.log_level)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Give each worker connections of its own; the parent's must stay open for the parent."""
+    app = worker.app.wsgi()
+    with app.app_context():
+        db.engine.dispose(close=False)

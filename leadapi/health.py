@@ -1,0 +1,42 @@
+"""Is the process alive, and can it do its work?"""
+
+from flask.views import MethodView
+from marshmallow import fields, validate
+
+from leadapi import migrations
+from leadapi.api import Blueprint
+from leadapi.fields import ShownSchema
+
+OK = {"status": "ok"}
+
+blp = Blueprint("health", __name__, description="For load balancers and orchestrators")
+
+
+class HealthSchema(ShownSchema):
+    """All is well."""
+
+    status = fields.String(required=True, validate=validate.Equal("ok"))
+
+
+@blp.route("/health")
+class HealthView(MethodView):
+    """Liveness."""
+
+    @blp.doc(operationId="getHealth")
+    @blp.response(200, HealthSchema, example=OK)
+    def get(self) -> dict[str, str]:
+        """Tell that the process is alive; it touches nothing else"""
+        return OK
+
+
+@blp.route("/ready")
+class ReadyView(MethodView):
+    """Readiness."""
+
+    @blp.doc(operationId="getReadiness")
+    @blp.response(200, HealthSchema, example=OK)
+    @blp.refuses(500, 503)
+    def get(self) -> dict[str, str]:
+        """Tell whether the database answers and its schema is current"""
+        migrations.require_current()
+        return OK

@@ -1,0 +1,1 @@
+"""Leads: people who asked to be contacted."""

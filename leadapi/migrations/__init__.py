@@ -1,0 +1,123 @@
+"""Moves the database schema to the newest version, and tells whether it is there."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import alembic.command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from flask import Flask, current_app
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from leadapi.config import Settings
+from leadapi.database import db
+from leadapi.locks import WriteLockTimeout
+
+# Any number will do: it names the PostgreSQL lock under which one host at a time migrates.
+ADVISORY_LOCK = 5_117_317
+
+logger = logging.getLogger(__name__)
+
+
+class SchemaNotCurrent(Exception):
+    """The database does not have the schema that this version of leadapi works with."""
+
+    def __str__(self) -> str:
+        return "The database schema is not current; run: flask db upgrade"
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Bring the schema up to date where that is allowed, and say so where it is not.
+
+    A database that cannot be reached does not stop the start: /ready tries again.
+    """
+    app.config["AUTO_MIGRATE"] = settings.auto_migrate
+    with app.app_context():
+        try:
+            require_current()
+        except SchemaNotCurrent as exc:
+            logger.warning("database.schema_not_current", extra={"reason": str(exc)})
+        except (OperationalError, WriteLockTimeout) as exc:
+            logger.warning("database.unavailable", extra={"error": type(exc).__name__})
+        finally:
+            # Servers fork after this; a connection must not be shared with the children.
+            db.session.remove()
+            db.engine.dispose()
+
+
+def require_current() -> None:
+    """Make sure that the schema is the newest, by migrating where AUTO_MIGRATE allows it.
+
+    :raises SchemaNotCurrent: it is not.
+    """
+    if current() == newest():
+        return
+    if not current_app.config["AUTO_MIGRATE"]:
+        raise SchemaNotCurrent
+    db.session.rollback()
+    try:
+        upgrade()
+    except CommandError as exc:
+        # The database knows a version that this code does not: it is newer.
+        raise SchemaNotCurrent from exc
+
+
+def current() -> str | None:
+    """The version of the database's schema, or None where there is none yet."""
+    connection = db.session.connection()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return version
+
+
+def newest() -> str | None:
+    """The version that the models are written for."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def upgrade() -> None:
+    """Migrate to the newest version, in one transaction. Any number of hosts may do so at once."""
+    with exclusive_connection() as connection:
+        alembic.command.upgrade(alembic_config(connection), "head")
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """What would be in an alembic.ini."""
+    config = Config()
+    config.set_main_option("script_location", "leadapi:migrations")
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def exclusive_connection() -> Iterator[Connection]:
+    """A connection in a transaction that no other migration runs beside; it commits at the end."""
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            with connection.begin():
+                # A migration may take longer than a request.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL lock_timeout = 0"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+                yield connection
+            return
+
+        connection.execution_options(writes=True)
+        # Alembic changes a SQLite table by making it anew, and dropping the old one would delete
+        # the rows that refer to it. The switch works only outside of a transaction.
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                yield connection
+                broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+                if broken:
+                    raise RuntimeError(f"the migration breaks {len(broken)} references")
+        finally:
+            driver.execute("PRAGMA foreign_keys = ON")

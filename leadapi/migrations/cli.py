@@ -1,0 +1,48 @@
+"""flask db: look at the database schema and move it."""
+
+import alembic.command
+import click
+from alembic.util import CommandError
+from flask.cli import AppGroup
+
+from leadapi import migrations
+from leadapi.database import db
+
+commands = AppGroup("db", help="Look at the database schema and move it.")
+
+
+@commands.command()
+def upgrade() -> None:
+    """Migrate to the newest version."""
+    before = migrations.current()
+    db.session.rollback()
+    migrations.upgrade()
+    after = migrations.current()
+    click.echo(f"The schema is at {after}." if before == after else f"Migrated from {before} to {after}.")
+
+
+@commands.command()
+def current() -> None:
+    """Show the version of the database."""
+    version = migrations.current()
+    click.echo(f"{version} (newest)" if version == migrations.newest() else f"{version}")
+
+
+@commands.command()
+def check() -> None:
+    """Fail unless the database is at the newest version and the models ask for nothing more."""
+    if migrations.current() != migrations.newest():
+        raise click.ClickException(str(migrations.SchemaNotCurrent()))
+    try:
+        alembic.command.check(migrations.alembic_config(db.session.connection()))
+    except CommandError as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+@commands.command()
+@click.argument("version")
+@click.option("-m", "--message", required=True, help="What changes, in a few words.")
+def revision(version: str, message: str) -> None:
+    """Write a migration VERSION, such as 0002, from the models' changes."""
+    config = migrations.alembic_config(db.session.connection())
+    alembic.command.revision(config, message, autogenerate=True, rev_id=version)

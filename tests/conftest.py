@@ -1,0 +1,173 @@
+"""What tests stand on: an app, a client and servers, on SQLite and on a real PostgreSQL."""
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from leadapi import create_app
+from leadapi.database import db
+from postgres import Postgres
+from servers import Server
+
+# Every word a test says about a person has this in it, so that the log can be searched for people.
+MARKER = "zebedee"
+
+Json = dict[str, Any]
+MakeApp = Callable[..., Flask]
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server for the whole run, with a database `migrated` to copy."""
+    server = Postgres(tmp_path_factory.mktemp("pg"))
+    server.execute("CREATE DATABASE migrated")
+    _migrate(server.url("migrated"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+def _migrate(url: str) -> None:
+    create_app({"DATABASE_URL": url, "AUTO_MIGRATE": "on"})
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each database in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def empty_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without any table."""
+    if backend == "sqlite":
+        return f"sqlite:///{tmp_path}/leads.db"
+    url: str = request.getfixturevalue("postgres").new_database()
+    return url
+
+
+@pytest.fixture
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated database without any lead."""
+    if backend == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "leads.db")
+        return f"sqlite:///{tmp_path}/leads.db"
+    url: str = request.getfixturevalue("postgres").new_database("migrated")
+    return url
+
+
+@pytest.fixture
+def make_app() -> Iterator[MakeApp]:
+    """Build apps from settings, and close their connections afterwards."""
+    apps = []
+
+    def make(**environ: str) -> Flask:
+        app = create_app(environ)
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture
+def app(make_app: MakeApp, database_url: str) -> Flask:
+    """An app with the default settings."""
+    return make_app(DATABASE_URL=database_url)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """What sends requests to the app."""
+    return app.test_client()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start services under gunicorn, and stop them afterwards."""
+    servers: list[Server] = []
+
+    def start(**environ: str) -> Server:
+        servers.append(Server(environ, tmp_path))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+        # Printed, so that it is part of the whole run's log.
+        print(*server.lines, sep="\n")  # noqa: T201 - see pytest_runtest_logreport
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture
+def new_lead(_numbers: Iterator[int]) -> Callable[..., Json]:
+    """What a client sends; each time another person."""
+
+    def make(**changes: Any) -> Json:
+        number = next(_numbers)
+        return {
+            "full_name": f"{MARKER.title()} Doe {number}",
+            "email": f"{MARKER}.{number}@example.com",
+            "company": f"{MARKER.title()} Inc",
+            "message": f"Please write to {MARKER}",
+            "source": f"{MARKER}-page",
+        } | changes
+
+    return make
+
+
+@pytest.fixture
+def stored_lead(client: FlaskClient, new_lead: Callable[..., Json]) -> Callable[..., Json]:
+    """A lead that is stored, as the service shows it."""
+
+    def store(**changes: Any) -> Json:
+        response = client.post("/leads", json=new_lead(**changes))
+        assert response.status_code == 201, response.json
+        lead: Json = response.json
+        return lead
+
+    return store
+
+
+# --- the whole run's log -------------------------------------------------------------------------
+
+_run_log: list[str] = []
+
+
+@pytest.fixture
+def run_log() -> list[str]:
+    """Every line that an app or a server has logged in this run so far."""
+    return _run_log
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Gather what was logged: apps and servers write to standard output, tests do not."""
+    for name, content in report.sections:
+        if name == f"Captured stdout {report.when}":
+            _run_log.extend(line for line in content.splitlines() if line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the test of the whole run's log come last."""
+    items.sort(key=lambda item: "run_log" in getattr(item, "fixturenames", ()))

