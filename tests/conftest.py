@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from leadapi import create_app
 from leadapi.database import db
@@ -20,7 +21,14 @@ MARKER = "zebedee"
 
 Json = dict[str, Any]
 MakeApp = Callable[..., Flask]
+NewLead = Callable[..., Json]
 Serve = Callable[..., Server]
+
+
+def body(response: TestResponse) -> Json:
+    """The JSON object of a response."""
+    assert isinstance(response.json, dict)
+    return response.json
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +129,7 @@ def _numbers() -> Iterator[int]:
 
 
 @pytest.fixture
-def new_lead(_numbers: Iterator[int]) -> Callable[..., Json]:
+def new_lead(_numbers: Iterator[int]) -> NewLead:
     """What a client sends; each time another person."""
 
     def make(**changes: Any) -> Json:
@@ -138,14 +146,13 @@ def new_lead(_numbers: Iterator[int]) -> Callable[..., Json]:
 
 
 @pytest.fixture
-def stored_lead(client: FlaskClient, new_lead: Callable[..., Json]) -> Callable[..., Json]:
+def stored_lead(client: FlaskClient, new_lead: NewLead) -> NewLead:
     """A lead that is stored, as the service shows it."""
 
     def store(**changes: Any) -> Json:
         response = client.post("/leads", json=new_lead(**changes))
         assert response.status_code == 201, response.json
-        lead: Json = response.json
-        return lead
+        return body(response)
 
     return store
 
