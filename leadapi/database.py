@@ -62,18 +62,16 @@ class UTCDateTime(TypeDecorator[datetime]):
 def init_app(app: Flask, settings: Settings) -> None:
     """Give the app its engine. No connection is opened yet."""
     url = settings.database_url
-    options: dict[str, Any] = {
-        # Otherwise a traceback shows what people wrote.
-        "hide_parameters": True,
-        "poolclass": QueuePool,
-        "pool_size": settings.threads,
-        "max_overflow": 0,
-        "pool_timeout": WAIT_SECONDS,
-    }
+    # Without the first, a traceback shows what people wrote.
+    options: dict[str, Any] = {"hide_parameters": True}
+    if url.database not in IN_MEMORY:
+        options |= {
+            "poolclass": QueuePool,
+            "pool_size": settings.threads,
+            "max_overflow": 0,
+            "pool_timeout": WAIT_SECONDS,
+        }
     if url.get_backend_name() == "sqlite":
-        if url.database in IN_MEMORY:
-            # The database lives in its connection, so there can be only one.
-            options["pool_size"] = 1
         options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
     else:
         options["pool_pre_ping"] = True
@@ -98,7 +96,7 @@ def begin_write() -> None:
     always become a writing one, so a writer says so at its beginning and queues here. It costs
     PostgreSQL nothing.
 
-    :raises leadapi.locks.WriteLockTimeout: others have been writing for too long.
+    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
     """
     db.session.connection(execution_options={"writes": True})
 
@@ -142,7 +140,8 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("writes"):
+        # A database in memory is one connection, so even readers take turns.
+        if not in_memory and not connection.get_execution_options().get("writes"):
             connection.exec_driver_sql("BEGIN")
             return
         deadline = time.monotonic() + WAIT_SECONDS

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from leadapi.leads.errors import EmailTaken
-from leadapi.locks import WriteLockTimeout
+from leadapi.locks import WriteLockUnavailable
 from leadapi.migrations import SchemaNotCurrent
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,10 @@ STATUS: dict[type[Exception], HTTPStatus] = {
 }
 
 # The database is down, overloaded or locked. Nothing was stored; the same request may work soon.
-UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, WriteLockTimeout)
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, WriteLockUnavailable)
 RETRY_AFTER_SECONDS = "5"
+# PostgreSQL's undefined_table and undefined_column.
+UNDEFINED = {"42P01", "42703"}
 
 # What a client is told where the error itself has no sentence for it.
 SENTENCES = {
@@ -66,6 +68,7 @@ def init_app(app: Flask) -> None:
         app.register_error_handler(error, _handler(status))
     for error in UNAVAILABLE:
         app.register_error_handler(error, _answer_unavailable)
+    app.register_error_handler(ProgrammingError, _answer_wrong_statement)
 
 
 def _handler(status: HTTPStatus) -> Any:
@@ -80,3 +83,10 @@ def _answer_unavailable(error: Exception) -> Response:
     cause = getattr(error, "orig", None) or error
     logger.warning("database.unavailable", extra={"error": type(cause).__name__, "reason": str(cause).strip()})
     return problem(503, SENTENCES[HTTPStatus.SERVICE_UNAVAILABLE])
+
+
+def _answer_wrong_statement(error: ProgrammingError) -> Response:
+    # Tables that are not there yet are no bug; PostgreSQL says so in this class of error.
+    if getattr(error.orig, "sqlstate", None) in UNDEFINED:
+        return problem(503, str(SchemaNotCurrent()))
+    raise error

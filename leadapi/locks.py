@@ -10,8 +10,8 @@ from collections.abc import Callable
 POLL_SECONDS = 0.0005
 
 
-class WriteLockTimeout(Exception):
-    """Other writers did not finish in time."""
+class WriteLockUnavailable(Exception):
+    """Other writers did not finish in time, or the lock file cannot be opened."""
 
 
 class WriteLock:
@@ -32,10 +32,10 @@ class WriteLock:
         """Wait for the lock and return what releases it.
 
         :param deadline: when to give up, on the clock of `time.monotonic`.
-        :raises WriteLockTimeout: the lock was not free in time.
+        :raises WriteLockUnavailable: the lock was not free in time, or its file cannot be opened.
         """
         if not self._thread_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise WriteLockTimeout
+            raise WriteLockUnavailable("other writers did not finish in time")
         if self._path is None:
             return self._thread_lock.release
         try:
@@ -53,7 +53,10 @@ class WriteLock:
 
 def _lock_file(path: str, deadline: float) -> int:
     # Opened each time: a descriptor kept open would be shared, lock and all, with forked workers.
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise WriteLockUnavailable(exc.strerror) from exc
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +64,7 @@ def _lock_file(path: str, deadline: float) -> int:
             # A blocking flock has no timeout, and its holder may be a stopped process.
             if time.monotonic() > deadline:
                 os.close(file)
-                raise WriteLockTimeout from None
+                raise WriteLockUnavailable("other writers did not finish in time") from None
             time.sleep(POLL_SECONDS)
         else:
             return file

@@ -40,7 +40,6 @@ def dict_config(level: str) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["lines"]},
         "loggers": {
             "leadapi": {"level": level, **own},
-            "alembic": {"level": level, **own},
             "gunicorn.error": {"level": level, **own},
             # The application writes a line for each request itself, whatever server it runs under.
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},

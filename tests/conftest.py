@@ -22,6 +22,7 @@ MARKER = "zebedee"
 Json = dict[str, Any]
 MakeApp = Callable[..., Flask]
 NewLead = Callable[..., Json]
+StoredLead = Callable[..., Json]
 Serve = Callable[..., Server]
 
 
@@ -146,7 +147,7 @@ def new_lead(_numbers: Iterator[int]) -> NewLead:
 
 
 @pytest.fixture
-def stored_lead(client: FlaskClient, new_lead: NewLead) -> NewLead:
+def stored_lead(client: FlaskClient, new_lead: NewLead) -> StoredLead:
     """A lead that is stored, as the service shows it."""
 
     def store(**changes: Any) -> Json:

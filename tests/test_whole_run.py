@@ -8,7 +8,8 @@ from conftest import MARKER
 def test_every_line_of_the_log_is_one_json_object(run_log: list[str]) -> None:
     assert run_log
     for line in run_log:
-        assert isinstance(orjson.loads(line), dict), line
+        assert line.startswith("{"), line
+        orjson.loads(line)
 
 
 def test_the_log_says_nothing_about_people(run_log: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Moves the database schema to the newest version, and tells whether it is there."""
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ from flask import Flask, current_app
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from leadapi.config import Settings
+from leadapi.config import IN_MEMORY, Settings
 from leadapi.database import db
-from leadapi.locks import WriteLockTimeout
+from leadapi.locks import WriteLockUnavailable
 
 # Any number will do: it names the PostgreSQL lock under which one host at a time migrates.
 ADVISORY_LOCK = 5_117_317
@@ -41,12 +42,14 @@ def init_app(app: Flask, settings: Settings) -> None:
             require_current()
         except SchemaNotCurrent as exc:
             logger.warning("database.schema_not_current", extra={"reason": str(exc)})
-        except (OperationalError, WriteLockTimeout) as exc:
+        except (OperationalError, WriteLockUnavailable) as exc:
             logger.warning("database.unavailable", extra={"error": type(exc).__name__})
         finally:
-            # Servers fork after this; a connection must not be shared with the children.
             db.session.remove()
-            db.engine.dispose()
+            # Servers fork after this, and a connection must not be shared with the children.
+            # One in memory is the database itself.
+            if settings.database_url.database not in IN_MEMORY:
+                db.engine.dispose()
 
 
 def require_current() -> None:
@@ -84,11 +87,13 @@ def upgrade() -> None:
     """Migrate to the newest version, in one transaction. Any number of hosts may do so at once."""
     with exclusive_connection() as connection:
         alembic.command.upgrade(alembic_config(connection), "head")
+    logger.info("database.migrated", extra={"version": newest()})
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
     """What would be in an alembic.ini."""
-    config = Config()
+    # The commands say in their own words what was done.
+    config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", "leadapi:migrations")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection

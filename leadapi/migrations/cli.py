@@ -37,6 +37,7 @@ def check() -> None:
         alembic.command.check(migrations.alembic_config(db.session.connection()))
     except CommandError as exc:
         raise click.ClickException(str(exc)) from exc
+    click.echo("The schema is current and is what the models ask for.")
 
 
 @commands.command()

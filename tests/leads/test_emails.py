@@ -1,0 +1,90 @@
+"""When two addresses are the same."""
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadapi.leads.emails import InvalidEmail, email_key, normalize_email
+
+# What may stand before the @, much of it in scripts and forms where folding is not simple.
+LOCAL = st.text(
+    st.one_of(
+        st.sampled_from("azAZ09.+-ßẞſıİiIKÅﬁŉǰΐσςΣŰé\u0301\u0307"),
+        st.characters(categories=["L", "M", "N"]),
+    ),
+    min_size=1,
+    max_size=20,
+)
+# Without ß, whose capitals are SS to Python but which is a letter of its own in domains (RFC 5892).
+DOMAIN = st.sampled_from(
+    ["example.com", "bücher.example", "xn--bcher-kva.example", "παράδειγμα.example", "例え.example"]
+)
+
+
+def key_of(text: str) -> str | None:
+    """The key of an address as it is sent, or None where it is refused."""
+    try:
+        return email_key(normalize_email(text))
+    except InvalidEmail:
+        return None
+
+
+def composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+@given(LOCAL, DOMAIN)
+def test_the_key_is_the_same_for_every_case_and_form(local: str, domain: str) -> None:
+    key = key_of(f"{local}@{domain}")
+    if key is None:
+        return
+    for change in (str.upper, str.lower, str.title, str.swapcase, str.casefold, composed, decomposed):
+        for spelling in (f"{change(local)}@{domain}", f"{local}@{change(domain)}"):
+            # A change can make an address too long or give it a letter that is refused.
+            assert key_of(spelling) in (key, None), (local, spelling)
+
+
+@given(LOCAL, DOMAIN)
+def test_the_key_of_a_key_is_itself(local: str, domain: str) -> None:
+    key = email_key(f"{local}@{domain}")
+
+    assert email_key(key) == key
+
+
+@given(LOCAL, DOMAIN)
+def test_what_is_shown_is_accepted_again_and_stays_as_it_is(local: str, domain: str) -> None:
+    try:
+        shown = normalize_email(f"{local}@{domain}")
+    except InvalidEmail:
+        return
+
+    assert normalize_email(shown) == shown
+    assert len(shown) <= 254
+
+
+def test_every_letter_has_one_key_for_both_its_cases() -> None:
+    for code in range(sys.maxunicode + 1):
+        letter = chr(code)
+        if letter.isalpha() and letter != letter.upper():
+            assert email_key(f"{letter}@example.com") == email_key(f"{letter.upper()}@example.com"), hex(code)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a.b@example.com", "ab@example.com"),
+        ("ab+tag@example.com", "ab@example.com"),
+        ("ab@example.com", "ab@example.org"),
+        ("ab@straße.example", "ab@strasse.example"),
+        ("é@example.com", "e@example.com"),
+    ],
+)
+def test_different_addresses_have_different_keys(one: str, other: str) -> None:
+    assert key_of(one) != key_of(other)

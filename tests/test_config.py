@@ -1,0 +1,164 @@
+"""Settings."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from conftest import body
+from leadapi import config, create_app
+from leadapi.config import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_needs_nothing(folder: Path) -> None:
+    settings = config.load({})
+
+    assert settings == config.Settings(
+        database_url=make_url(f"sqlite:///{folder}/app.db"),
+        env="local",
+        log_level="INFO",
+        auto_migrate=True,
+        host="127.0.0.1",
+        port=8000,
+        web_concurrency=2,
+        threads=4,
+        max_body_bytes=1048576,
+    )
+
+
+def test_takes_every_setting(folder: Path) -> None:
+    settings = config.load(
+        {
+            "DATABASE_URL": "postgresql://zebedee:secret@db.example.com:6543/leads?sslmode=require",
+            "ENV": "production",
+            "LOG_LEVEL": "warning",
+            "AUTO_MIGRATE": "ON",
+            "HOST": "0.0.0.0",
+            "PORT": "80",
+            "WEB_CONCURRENCY": "8",
+            "THREADS": "2",
+            "MAX_BODY_BYTES": "65536",
+            "SOMETHING_ELSE": "is not ours",
+        }
+    )
+
+    assert settings.database_url.render_as_string(hide_password=False) == (
+        "postgresql+psycopg://zebedee:secret@db.example.com:6543/leads?sslmode=require"
+    )
+    assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
+    assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
+    assert settings.max_body_bytes == 65536
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_name_of_postgresql_means_psycopg_3(scheme: str) -> None:
+    settings = config.load({"DATABASE_URL": f"{scheme}://db/leads"})
+
+    assert settings.database_url.drivername == "postgresql+psycopg"
+    assert settings.auto_migrate is False
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///./app.db", "app.db"),
+        ("sqlite:///app.db", "app.db"),
+        ("sqlite:///data/../app.db", "app.db"),
+    ],
+)
+def test_a_relative_database_is_in_the_working_directory(folder: Path, url: str, path: str) -> None:
+    (folder / "data").mkdir()
+
+    assert config.load({"DATABASE_URL": url}).database_url.database == str(folder / path)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_takes_a_database_in_memory(url: str) -> None:
+    client = create_app({"DATABASE_URL": url}).test_client()
+
+    assert client.post("/leads", json={"full_name": "Zebedee", "email": "z@example.com"}).status_code == 201
+    assert body(client.get("/leads"))["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "fault"),
+    [
+        ({"DATABASE_URL": "leads.db"}, "DATABASE_URL must be a URL"),
+        ({"DATABASE_URL": "mysql://db/leads"}, "DATABASE_URL must begin with"),
+        ({"DATABASE_URL": "postgresql://db"}, "DATABASE_URL must name a PostgreSQL database"),
+        ({"DATABASE_URL": "postgresql://db:port/leads"}, "DATABASE_URL must be a URL"),
+        ({"DATABASE_URL": "sqlite:///nowhere/app.db"}, "DATABASE_URL is in a folder that does not exist."),
+        ({"DATABASE_URL": "sqlite:///file:app.db?uri=true"}, "DATABASE_URL must name a SQLite file by its path"),
+        ({"ENV": "Über"}, "ENV must be"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be one of DEBUG"),
+        ({"AUTO_MIGRATE": "yes"}, "AUTO_MIGRATE must be on or off."),
+        ({"PORT": "0"}, "PORT must be a whole number from 1 to 65535."),
+        ({"PORT": "8000 "}, "PORT must be a whole number from 1 to 65535."),
+        ({"PORT": "٨"}, "PORT must be a whole number from 1 to 65535."),
+        ({"THREADS": "-1"}, "THREADS must be a whole number from 1 to 256."),
+        ({"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES must be a whole number from 1024 to"),
+    ],
+)
+def test_refuses_a_setting_that_makes_no_sense(environ: dict[str, str], fault: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        config.load(environ)
+
+    assert len(refused.value.message.splitlines()) == 2
+    assert fault in refused.value.message
+
+
+def test_names_every_fault_at_once_and_no_value(folder: Path) -> None:
+    (folder / "both").write_text("local")
+
+    with pytest.raises(ConfigError) as refused:
+        config.load(
+            {
+                "DATABASE_URL": "mysql://zebedee:secret@db/leads",
+                "PORT": "secret",
+                "ENV": "local",
+                "ENV_FILE": str(folder / "both"),
+                "THREADS_FILE": str(folder / "missing"),
+            }
+        )
+
+    lines = refused.value.message.splitlines()
+    assert lines[0] == "The settings are not usable."
+    assert sorted(line.split()[0] for line in lines[1:]) == ["DATABASE_URL", "ENV", "PORT", "THREADS_FILE"]
+    assert "secret" not in refused.value.message
+
+
+def test_reads_a_secret_from_a_file(folder: Path) -> None:
+    (folder / "url").write_text("postgresql://zebedee:secret@db/leads\n")
+
+    settings = config.load({"DATABASE_URL_FILE": str(folder / "url")})
+
+    assert settings.database_url.password == "secret"
+
+
+def test_an_empty_variable_counts_as_not_given() -> None:
+    assert config.load({"PORT": "", "ENV": "", "ENV_FILE": ""}) == config.load({})
+
+
+def test_the_environment_goes_before_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("ENV=staging\nPORT=81\n# a comment\nTHREADS\n")
+    monkeypatch.setenv("PORT", "82")
+    for name in ("ENV", "THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+    settings = config.load()
+
+    assert (settings.env, settings.port, settings.threads) == ("staging", 82, 4)
+
+
+def test_given_settings_are_all_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("PORT=81")
+    monkeypatch.setenv("ENV", "staging")
+
+    assert config.load({}) == config.load({"ENV": "local"})

@@ -1,0 +1,61 @@
+"""GET /health and GET /ready."""
+
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from conftest import MakeApp, body
+from leadapi.database import begin_write, db
+
+
+def test_health_is_what_the_seed_says(client: FlaskClient) -> None:
+    response = client.get("/health")
+
+    assert response.status_code == 200
+    assert response.data == b'{"status":"ok"}'
+
+
+def test_health_touches_nothing(make_app: MakeApp) -> None:
+    client = make_app(DATABASE_URL="postgresql://127.0.0.1:1/nowhere").test_client()
+
+    assert client.get("/health").status_code == 200
+    assert client.get("/ready").status_code == 503
+
+
+def test_is_ready_when_the_schema_is_current(client: FlaskClient) -> None:
+    response = client.get("/ready")
+
+    assert response.status_code == 200
+    assert response.data == b'{"status":"ok"}'
+
+
+def test_is_not_ready_without_the_schema(make_app: MakeApp, empty_database_url: str) -> None:
+    client = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off").test_client()
+
+    response = client.get("/ready")
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert body(response) == {"detail": "The database schema is not current; run: flask db upgrade"}
+    assert client.post("/leads", json={"full_name": "Zebedee", "email": "z@example.com"}).status_code == 503
+
+
+def test_is_not_ready_for_a_schema_from_the_future(make_app: MakeApp, database_url: str) -> None:
+    app = make_app(DATABASE_URL=database_url, AUTO_MIGRATE="on")
+    with app.app_context():
+        begin_write()
+        db.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        db.session.commit()
+
+    response = app.test_client().get("/ready")
+
+    assert response.status_code == 503
+    assert "not current" in body(response)["detail"]
+
+
+def test_migrates_as_soon_as_it_can_where_it_may(make_app: MakeApp, empty_database_url: str) -> None:
+    waiting = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
+    waiting.config["AUTO_MIGRATE"] = True
+    client = waiting.test_client()
+
+    assert client.get("/ready").status_code == 200
+    assert client.get("/leads").status_code == 200

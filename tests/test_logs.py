@@ -1,0 +1,70 @@
+"""The log of an app; that of a whole server is in server/test_log.py."""
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+
+from conftest import MARKER, NewLead
+
+
+@pytest.fixture
+def lines(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What has been logged since the last look."""
+    capsys.readouterr()
+    return lambda: [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_each_request_has_one_line_with_ids_and_no_person(client: FlaskClient, new_lead: NewLead, lines: Any) -> None:
+    response = client.post(f"/leads?source={MARKER}", json=new_lead())
+    assert response.status_code == 201
+
+    (line,) = lines()
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line.pop("time"))
+    assert 0 < line.pop("duration_ms") < 10_000
+    assert line == {
+        "level": "info",
+        "logger": "leadapi.logs",
+        "event": "request",
+        "request_id": response.headers["X-Request-Id"],
+        "method": "POST",
+        "path": "/leads",
+        "status": 201,
+        "lead_id": 1,
+    }
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/leads", "/health", "/docs", "/"])
+def test_every_answer_names_its_request(client: FlaskClient, path: str, lines: Any) -> None:
+    response = client.get(path)
+
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-Id"])
+    assert lines()[-1]["request_id"] == response.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("given", ["a", "5f2b8c1e-7a00-4d9f-8f3e-000000000000", "Root=1-67891233:abc/d+e=", "x" * 128])
+def test_a_well_formed_request_id_is_kept(client: FlaskClient, given: str) -> None:
+    assert client.get("/health", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
+
+
+@pytest.mark.parametrize("given", ["", " ", "a b", "x" * 129, f"{MARKER}@example.com", 'a"b', "é"])
+def test_a_malformed_request_id_is_replaced(client: FlaskClient, given: str) -> None:
+    answered = client.get("/health", headers={"X-Request-Id": given}).headers["X-Request-Id"]
+
+    assert re.fullmatch(r"[0-9a-f]{32}", answered)
+
+
+@pytest.mark.parametrize("path", [f"/leads/{MARKER}@example.com", f"/leads/{MARKER}%40example.com", "/leads/%0a{}"])
+def test_a_path_that_is_not_ours_is_not_repeated(client: FlaskClient, path: str, lines: Any) -> None:
+    client.get(path)
+
+    assert lines()[-1]["path"] == "…"
+
+
+def test_a_path_that_looks_like_ours_is_repeated_without_its_query(client: FlaskClient, lines: Any) -> None:
+    client.get(f"/api/v1/leads?email={MARKER}")
+
+    assert lines()[-1]["path"] == "/api/v1/leads"
