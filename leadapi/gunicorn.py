@@ -1,17 +1,19 @@
 """Settings for gunicorn: gunicorn -c python:leadapi.gunicorn wsgi:app
 
 gunicorn reads its settings as the names of a module, so this one reads the environment when it
-is imported. Nothing else of leadapi imports it.
+is imported. Nothing else of leadapi imports it. A name here that equals one of gunicorn's settings
+is taken for that setting, `config` for example.
 """
 
 from typing import Any
 
-from leadapi import config, logs
+from leadapi import logs
+from leadapi.config import IN_MEMORY, ConfigError, load
 from leadapi.database import db
 
-_settings = config.load()
-if _settings.database_url.database in config.IN_MEMORY:
-    raise config.ConfigError("DATABASE_URL must name a file: workers cannot share a database in memory.")
+_settings = load()
+if _settings.database_url.database in IN_MEMORY:
+    raise ConfigError("DATABASE_URL must name a file: workers cannot share a database in memory.")
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
