@@ -26,7 +26,7 @@ MAX_FRAMES = 30
 # What every record has; anything else on it was given by the caller as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("leadapi.access")
 
 
 def dict_config(level: str) -> dict[str, Any]:

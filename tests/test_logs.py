@@ -27,7 +27,7 @@ def test_each_request_has_one_line_with_ids_and_no_person(client: FlaskClient, n
     assert 0 < line.pop("duration_ms") < 10_000
     assert line == {
         "level": "info",
-        "logger": "leadapi.logs",
+        "logger": "leadapi.access",
         "event": "request",
         "request_id": response.headers["X-Request-Id"],
         "method": "POST",

@@ -1,0 +1,45 @@
+"""The README says what is so."""
+
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+from conftest import Serve
+from servers import ROOT
+
+from leadapi.config import SettingsSchema, load
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", README, re.MULTILINE))
+    settings = {name.upper(): value for name, value in vars(load({})).items()}
+
+    assert list(rows) == list(SettingsSchema().fields)
+    for name, default in rows.items():
+        if name not in ("DATABASE_URL", "AUTO_MIGRATE"):
+            assert default == f"`{settings[name]}`"
+
+
+def test_the_tour_shows_real_answers(serve: Serve) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is missing: apt-get install curl")
+    server = serve()
+    steps = re.findall(r"^\$ (curl .+)\n(.+)$", README, re.MULTILINE)
+    assert len(steps) > 4
+
+    for command, shown in steps:
+        arguments = shlex.split(command.replace("http://127.0.0.1:8000", server.url))
+        answer = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+        assert re.sub(r'"\d{4}-[^"]+Z"', '"2026-02-28T10:00:00Z"', answer) == shown
+
+
+def test_the_map_of_the_code_is_complete() -> None:
+    described = set(re.findall(r"^  (\w+\.py|\w+/) ", README, re.MULTILINE))
+    there = {path.name for path in (ROOT / "leadapi").glob("*.py")}
+    there |= {f"{path.name}/" for path in (ROOT / "leadapi").iterdir() if (path / "__init__.py").exists()}
+
+    assert described == there
