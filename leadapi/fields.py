@@ -1,6 +1,7 @@
 """The fields and schemas every feature builds on: strict in what they take, exact in what they document."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
@@ -10,6 +11,8 @@ SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
     "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
+# The insides of character classes, in the words that Python and ECMA-262 have in common.
+SPACE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = r"\x00-\x1f\x7f-\x9f"
 
 
@@ -58,29 +61,41 @@ class Integer(fields.Integer):
 
 
 class Line(fields.String):
-    """Text without control characters.
-
-    :param trimmed: the least and the greatest length; the spaces around the text are removed first.
-    """
+    """Text without control characters."""
 
     refused = re.compile(rf"[{CONTROL}]")
-    pattern = rf"^[^{CONTROL}]*$"
+    documented: Mapping[str, Any] = {"pattern": rf"^[^{CONTROL}]*$"}
+    # Whether the spaces around the text are removed first.
+    trimmed = False
     default_error_messages = {"control": "Must not have control characters."}
 
-    def __init__(self, *, trimmed: tuple[int, int] | None = None, **kwargs: Any) -> None:
-        self.trimmed = trimmed
-        metadata = {"pattern": self.pattern} | kwargs.pop("metadata", {})
-        if trimmed is not None:
-            low, high = trimmed
-            kwargs["validate"] = validate.Length(low, high)
-        super().__init__(metadata=metadata, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={**self.documented, **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if self.trimmed and isinstance(value, str):
+            value = value.strip(SPACES)
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        if self.trimmed is not None:
-            text = text.strip(SPACES)
         if self.refused.search(text):
             raise self.make_error("control")
+        return text
+
+
+class Name(Line):
+    """A line of two characters or more, not counting the spaces around it."""
+
+    trimmed = True
+
+    def __init__(self, longest: int, **kwargs: Any) -> None:
+        # Documented by a pattern, because minLength and maxLength would count the spaces.
+        within, edge = rf"[^{CONTROL}]", rf"[^{SPACE}{CONTROL}]"
+        self.documented = {"pattern": rf"^[{SPACE}]*{edge}{within}{{0,{longest - 2}}}{edge}[{SPACE}]*$"}
+        self.length = validate.Length(2, longest)
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        self.length(text)
         return text
 
 
@@ -88,4 +103,4 @@ class Paragraphs(Line):
     """Text that may have line breaks and tabs."""
 
     refused = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
-    pattern = r"^([^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"
+    documented = {"pattern": r"^([^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"}

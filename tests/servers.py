@@ -27,6 +27,7 @@ class Server:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
+        self.pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(30))
         self._listening = threading.Event()
         # The last two carry the measuring of test coverage into the server.
         names = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_DATA")
@@ -47,7 +48,6 @@ class Server:
         if not self._listening.wait(timeout=30):
             self.kill()
             raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
-        self.pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(30))
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -83,6 +83,9 @@ class Server:
     def _ended(self) -> int:
         status = self.process.wait(timeout=30)
         self._reader.join(timeout=30)
+        self.pool.clear()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         return status
 
 

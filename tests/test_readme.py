@@ -6,10 +6,10 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import Serve
-from servers import ROOT
 
+from conftest import Serve
 from leadapi.config import SettingsSchema, load
+from servers import ROOT
 
 README = (ROOT / "README.md").read_text()
 

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from marshmallow import fields, validate
 
-from leadapi.fields import ArgsSchema, BodySchema, Integer, Line, Paragraphs, ShownSchema
+from leadapi.fields import ArgsSchema, BodySchema, Integer, Line, Name, Paragraphs, ShownSchema
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
 
 MAX_ID = 2**63 - 1
@@ -28,6 +29,14 @@ LOCATION = {
 class Email(Line):
     """An email address, normalised."""
 
+    trimmed = True
+    # RFC 6531 has more than what one could write to: names without a dot, addresses in brackets,
+    # quoted names, and domains that are reserved.
+    documented = {
+        "format": "idn-email",
+        "maxLength": MAX_LENGTH,
+        "not": {"pattern": rf"""^"|@\[|@[^.。．｡]*$|[0-9]$|\.({"|".join(SPECIAL_USE_DOMAIN_NAMES)})$"""},
+    }
     default_error_messages = {"email": "Not a valid email address."}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -41,12 +50,10 @@ class Email(Line):
 class NewLeadSchema(BodySchema):
     """What a person sent."""
 
-    full_name = Line(required=True, trimmed=(2, 255), metadata={"description": "Spaces around it are removed."})
-    email = Email(
-        required=True,
-        trimmed=(1, MAX_LENGTH),
-        metadata={"description": "One lead per address, whatever its spelling."},
+    full_name = Name(
+        255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."}
     )
+    email = Email(required=True, metadata={"description": "One lead per address, whatever its spelling."})
     company = Line(allow_none=True, validate=validate.Length(max=255))
     message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
     source = Line(allow_none=True, validate=validate.Length(max=100))
