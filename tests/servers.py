@@ -21,9 +21,10 @@ class Server:
 
     :param environ: its settings, on top of an otherwise empty environment.
     :param folder: its working directory.
+    :param log: a file for its log, which is then not read here.
     """
 
-    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], folder: Path, *, log: Path | None = None) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
@@ -36,7 +37,7 @@ class Server:
             [sys.executable, "-m", "gunicorn", "-c", "python:leadapi.gunicorn", "wsgi:app"],
             cwd=folder,
             env=inherited | {"PYTHONPATH": str(ROOT), "PORT": str(self.port)} | dict(environ),
-            stdout=subprocess.PIPE,
+            stdout=log.open("w") if log else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             # A process group of its own, so that a test can kill all of it at once.
@@ -44,14 +45,16 @@ class Server:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        if log:
+            self.get("/health", retries=urllib3.Retry(connect=60, backoff_factor=0.1, backoff_max=0.2))
+            return
         # A connection that comes early waits in the listening socket until a worker is there.
         if not self._listening.wait(timeout=30):
             self.kill()
             raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             self.lines.append(line.rstrip("\n"))
             if "Listening at" in line:
                 self._listening.set()

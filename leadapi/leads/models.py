@@ -1,11 +1,13 @@
-"""The table of leads."""
+"""The tables of leads."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from leadapi.database import Base, UTCDateTime
+
+Identity = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Lead(Base):
@@ -14,11 +16,14 @@ class Lead(Base):
     __tablename__ = "leads"
     __table_args__ = (
         UniqueConstraint("email_key"),
+        # Each serves a filter's page in the order of the ids.
+        Index(None, "source", "id"),
+        Index(None, "created_at", "id"),
         # An id is never given twice on SQLite either, so a link to a lead never shows another one.
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
     full_name: Mapped[str] = mapped_column(String(255))
     email: Mapped[str] = mapped_column(String(254))
     # What all spellings of the address have in common: see emails.email_key.
@@ -27,3 +32,20 @@ class Lead(Base):
     message: Mapped[str | None] = mapped_column(String(2000))
     source: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class LeadCount(Base):
+    """How many leads there are, kept instead of counted, so that it costs the same for any number.
+
+    Triggers keep it, in the transaction that changes the leads, so it is exact after a bulk
+    insert by hand, a rollback or a crash, too. `counted` is '' for all leads and 'source:x' for
+    those from the source x. On PostgreSQL a count may have several rows, one for each of the
+    writers that were at work at the same time, and is their sum; see migration 0002.
+    """
+
+    __tablename__ = "lead_counts"
+    __table_args__ = (Index(None, "counted"), {"postgresql_with": {"fillfactor": 50}})
+
+    slot: Mapped[int] = mapped_column(Identity, primary_key=True)
+    counted: Mapped[str] = mapped_column(Text)
+    number: Mapped[int] = mapped_column(BigInteger)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
-from marshmallow import fields, validate
+from marshmallow import fields, post_load, validate
 
-from leadapi.fields import ArgsSchema, BodySchema, Integer, Line, Name, Paragraphs, ShownSchema
+from leadapi.fields import ArgsSchema, BodySchema, Cursor, Instant, Integer, Line, Name, Paragraphs, ShownSchema
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
 
 MAX_ID = 2**63 - 1
@@ -50,9 +50,7 @@ class Email(Line):
 class NewLeadSchema(BodySchema):
     """What a person sent."""
 
-    full_name = Name(
-        255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."}
-    )
+    full_name = Name(255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."})
     email = Email(required=True, metadata={"description": "One lead per address, whatever its spelling."})
     company = Line(allow_none=True, validate=validate.Length(max=255))
     message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
@@ -71,17 +69,69 @@ class LeadSchema(ShownSchema):
     created_at = fields.AwareDateTime(required=True, metadata={"description": "UTC."})
 
 
-class LeadListArgsSchema(ArgsSchema):
-    """Which of the leads."""
+class LeadFilterArgsSchema(ArgsSchema):
+    """Which of the leads, and in which order."""
+
+    email = Email(metadata={"description": "The lead with this address, in any spelling."})
+    source = Line(validate=validate.Length(max=100), metadata={"description": "Those from exactly this source."})
+    created_from = Instant(metadata={"description": "Those captured at this time or later."})
+    created_to = Instant(metadata={"description": "Those captured at this time or earlier."})
+    sort = fields.String(
+        load_default="id",
+        validate=validate.OneOf(["id", "-id"]),
+        metadata={"description": "Oldest first, or newest first with -id."},
+    )
+
+    @post_load
+    def name_the_order(self, args: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """What is a sort to clients is a direction to the service."""
+        args["descending"] = args.pop("sort") == "-id"
+        return args
+
+
+class LeadListArgsSchema(LeadFilterArgsSchema):
+    """Which of the leads, in which order, and which part of them."""
 
     limit = Integer(1, 100, load_default=50, metadata={"description": "How many, at most."})
     offset = Integer(0, MAX_ID, load_default=0, metadata={"description": "How many to leave out first."})
+    after = Cursor(metadata={"description": "Where the last page ended; from its next link."})
+
+
+class LeadExportArgsSchema(LeadFilterArgsSchema):
+    """Which of the leads, in which order, as which kind of file."""
+
+    format = fields.String(
+        validate=validate.OneOf(["csv", "ndjson"]),
+        metadata={"description": "The kind of file, for those who cannot set Accept."},
+    )
 
 
 class LeadPageSchema(ShownSchema):
-    """Some of the leads, oldest first."""
+    """Some of the leads."""
 
     total = fields.Integer(
-        required=True, validate=validate.Range(min=0), metadata={"description": "How many there are in all."}
+        required=True, validate=validate.Range(min=0), metadata={"description": "How many match in all."}
     )
     items = fields.List(fields.Nested(LeadSchema), required=True)
+
+
+NEXT = {
+    "description": 'The next page, as `</leads?…>; rel="next"` (RFC 8288); absent on the last one.',
+    "schema": {"type": "string"},
+    "example": '</leads?limit=50&after=AAAAAAAAADI>; rel="next"',
+}
+NAME = {
+    "description": "A name for the file.",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": "attachment; filename=leads.csv",
+}
+FILE = {"type": "string"}
+CSV = (
+    "id,full_name,email,company,message,source,created_at\r\n"
+    "1,John Doe,john@example.com,Example Inc,Interested in product,landing-page,2026-02-28T10:00:00Z\r\n"
+)
+NDJSON = (
+    '{"id":1,"full_name":"John Doe","email":"john@example.com","company":"Example Inc",'
+    '"message":"Interested in product","source":"landing-page","created_at":"2026-02-28T10:00:00Z"}\n'
+)

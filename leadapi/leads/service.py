@@ -1,34 +1,33 @@
 """What can be done with leads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import insert
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
 from leadapi.database import begin_write, db, violated
+from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken
-from leadapi.leads.models import Lead
 
-_leads = Lead.metadata.tables["leads"]
-# What clients see of a lead, in the order they see it.
-_shown = [_leads.c[name] for name in ("id", "full_name", "email", "company", "message", "source", "created_at")]
+_insert = insert(queries.leads).returning(*queries.shown)
 
-# Built once, because building and compiling a statement costs more than running it.
-_insert = insert(_leads).returning(*_shown)
-_count = select(func.count()).select_from(_leads)
-_page = select(*_shown).order_by(_leads.c.id).limit(bindparam("limit")).offset(bindparam("offset"))
+# How many rows an export reads at a time.
+CHUNK = 1000
 
 
 @dataclass(frozen=True)
 class LeadPage:
-    """Some of the leads, and how many there are in all."""
+    """Some of the leads that match, in order, and how many match in all."""
 
     total: int
-    items: Sequence[RowMapping]
+    items: list[dict[str, Any]]
+    # The id after which the next page begins; None on the last page.
+    next_after: int | None
 
 
 def create_lead(
@@ -68,8 +67,44 @@ def create_lead(
     return lead
 
 
-def list_leads(*, limit: int, offset: int) -> LeadPage:
-    """The leads by id, oldest first, from the one after the first `offset`, `limit` at most."""
-    total = db.session.execute(_count).scalar_one()
-    items = db.session.execute(_page, {"limit": limit, "offset": offset}).mappings().all()
-    return LeadPage(total, items)
+def list_leads(
+    *, limit: int, offset: int = 0, after: int | None = None, descending: bool = False, **filters: Any
+) -> LeadPage:
+    """A page of the leads that match, by id.
+
+    :param limit: how many, at most.
+    :param offset: how many to leave out first.
+    :param after: the id after which, in the given order, the page begins.
+    :param descending: newest first.
+    :param filters: see `export_leads`.
+    """
+    values = _values(filters)
+    names = frozenset(values)
+    # One more than asked for tells whether there is a next page.
+    bounds = {"limit": limit + 1, "offset": offset, "after": after}
+    statement = queries.page(names, descending=descending, after=after is not None)
+    rows = db.session.execute(statement, values | bounds).all()
+    total = rows[0][-1] if rows else db.session.execute(queries.total(names), values).scalar_one()
+    items = [dict(zip(queries.SHOWN, row, strict=False)) for row in rows[:limit]]
+    return LeadPage(total, items, items[-1]["id"] if len(rows) > limit else None)
+
+
+def export_leads(*, descending: bool = False, **filters: Any) -> Iterator[Sequence[Sequence[Any]]]:
+    """All leads that match, as they are at this moment, in chunks of rows of `queries.SHOWN`.
+
+    The rows are read as the chunks are taken, from one statement and so from one snapshot.
+
+    :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, and
+        `created_from` and `created_to` (aware times, both included).
+    """
+    values = _values(filters)
+    statement = queries.matching(frozenset(values), descending=descending)
+    rows = db.session.execute(statement, values, execution_options={"yield_per": CHUNK})
+    return rows.partitions()
+
+
+def _values(filters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a statement: an address is looked for by its key."""
+    if "email" in filters:
+        filters["email_key"] = email_key(filters.pop("email"))
+    return filters

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from flask import request
+from flask import Response, request, stream_with_context
 from flask.views import MethodView
 from sqlalchemy.engine import RowMapping
 
 from leadapi import logs
-from leadapi.api import Blueprint
-from leadapi.leads import schemas, service
+from leadapi.api import Blueprint, accepted, next_link
+from leadapi.leads import exports, schemas, service
 from leadapi.leads.service import LeadPage
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
@@ -19,7 +19,7 @@ class LeadsView(MethodView):
     """The collection."""
 
     @blp.doc(operationId="createLead")
-    @blp.arguments(schemas.NewLeadSchema, example=schemas.NEW_LEAD)
+    @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
     @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION})
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any]) -> tuple[RowMapping, dict[str, str]]:
@@ -27,15 +27,50 @@ class LeadsView(MethodView):
         return _created(service.create_lead(**new_lead))
 
     @blp.doc(operationId="listLeads")
-    @blp.arguments(schemas.LeadListArgsSchema, location="query")
-    @blp.response(200, schemas.LeadPageSchema, example={"total": 1, "items": [schemas.LEAD]})
+    @blp.arguments(schemas.LeadListArgsSchema(), location="query")
+    @blp.response(
+        200, schemas.LeadPageSchema, example={"total": 1, "items": [schemas.LEAD]}, headers={"Link": schemas.NEXT}
+    )
     @blp.refuses(422, 500, 503)
-    def get(self, args: dict[str, int]) -> LeadPage:
+    def get(self, args: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """List leads"""
-        return service.list_leads(**args)
+        return _page(service.list_leads(**args))
+
+
+@blp.route("/export")
+class LeadExportView(MethodView):
+    """The collection as a file."""
+
+    @blp.doc(operationId="exportLeads")
+    @blp.arguments(schemas.LeadExportArgsSchema(), location="query")
+    @blp.response(
+        200, schemas.FILE, content_type="text/csv", example=schemas.CSV, headers={"Content-Disposition": schemas.NAME}
+    )
+    @blp.response(200, schemas.FILE, content_type="application/x-ndjson", example=schemas.NDJSON)
+    @blp.refuses(406, 422, 500, 503)
+    def get(self, args: dict[str, Any]) -> Response:
+        """Download all leads that match"""
+        return _download(**args)
 
 
 def _created(lead: RowMapping) -> tuple[RowMapping, dict[str, str]]:
     """The lead with the header that says where it is, and its id for the log."""
     logs.note(lead_id=lead["id"])
     return lead, {"Location": f"{request.script_root}/leads/{lead['id']}"}
+
+
+def _page(page: LeadPage) -> tuple[dict[str, Any], dict[str, str]]:
+    """The page with the header that says where the next one is."""
+    return {"total": page.total, "items": page.items}, next_link(page.next_after)
+
+
+def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A002 - the parameter's public name
+    """A file that is written while it is sent."""
+    media_type = accepted(exports.MEDIA_TYPES, format)
+    extension = exports.MEDIA_TYPES[media_type]
+    chunks = service.export_leads(**args)
+    return Response(
+        stream_with_context(exports.WRITERS[extension](chunks)),
+        mimetype=media_type,
+        headers={"Content-Disposition": f"attachment; filename=leads.{extension}"},
+    )

@@ -1,0 +1,45 @@
+"""All leads as a file: CSV for people, NDJSON for programs."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from leadapi.leads.queries import SHOWN
+
+Chunks = Iterable[Sequence[Sequence[Any]]]
+
+# A spreadsheet runs a cell that begins with one of these as a formula (OWASP, CSV Injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_csv(chunks: Chunks) -> Iterator[bytes]:
+    """RFC 4180 in UTF-8, with a header; a cell that a spreadsheet would run has a ' before it."""
+    yield f"{','.join(SHOWN)}\r\n".encode()
+    for rows in chunks:
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
+        yield text.getvalue().encode()
+
+
+def write_ndjson(chunks: Chunks) -> Iterator[bytes]:
+    """One JSON object a line, as the API shows it; nothing is lost."""
+    options = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+    for rows in chunks:
+        yield b"".join([orjson.dumps(dict(zip(SHOWN, row, strict=True)), option=options) for row in rows])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    return value
+
+
+WRITERS = {"csv": write_csv, "ndjson": write_ndjson}
+# The first is what a client gets that has no wish.
+MEDIA_TYPES = {"text/csv": "csv", "application/x-ndjson": "ndjson"}

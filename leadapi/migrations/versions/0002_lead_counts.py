@@ -1,0 +1,146 @@
+"""Counts that are kept instead of counted, and the indexes of the filters."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+# What is counted: '' is every lead, 'source:x' those from the source x. See leads/models.py.
+SQLITE = """
+CREATE TRIGGER count_new_lead AFTER INSERT ON leads BEGIN
+    INSERT INTO lead_counts (counted, number)
+        SELECT 'source:' || NEW.source, 0 WHERE NEW.source IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM lead_counts WHERE counted = 'source:' || NEW.source);
+    UPDATE lead_counts SET number = number + 1 WHERE counted = '';
+    UPDATE lead_counts SET number = number + 1 WHERE counted = 'source:' || NEW.source;
+END;
+CREATE TRIGGER count_deleted_lead AFTER DELETE ON leads BEGIN
+    UPDATE lead_counts SET number = number - 1 WHERE counted = '';
+    UPDATE lead_counts SET number = number - 1 WHERE counted = 'source:' || OLD.source;
+    DELETE FROM lead_counts WHERE counted = 'source:' || OLD.source AND number = 0;
+END;
+CREATE TRIGGER count_moved_lead AFTER UPDATE OF source ON leads WHEN OLD.source IS NOT NEW.source BEGIN
+    INSERT INTO lead_counts (counted, number)
+        SELECT 'source:' || NEW.source, 0 WHERE NEW.source IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM lead_counts WHERE counted = 'source:' || NEW.source);
+    UPDATE lead_counts SET number = number + 1 WHERE counted = 'source:' || NEW.source;
+    UPDATE lead_counts SET number = number - 1 WHERE counted = 'source:' || OLD.source;
+    DELETE FROM lead_counts WHERE counted = 'source:' || OLD.source AND number = 0;
+END;
+"""
+
+POSTGRESQL = """
+-- A writer takes any row of its count that no other transaction holds, or adds one, so writers never
+-- wait for each other here. The rows of a count together are its number.
+CREATE FUNCTION add_to_lead_count(what text, more bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE lead_counts SET number = number + more WHERE slot =
+        (SELECT slot FROM lead_counts WHERE counted = what LIMIT 1 FOR UPDATE SKIP LOCKED);
+    IF NOT FOUND THEN
+        INSERT INTO lead_counts (counted, number) VALUES (what, more);
+    END IF;
+END $$;
+
+-- Nothing may be left of a source that no lead has any more. Only with the table locked is it sure
+-- that a sum is whole; deletions are rare.
+CREATE FUNCTION take_from_lead_count(what text, less bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    rest bigint;
+BEGIN
+    LOCK TABLE lead_counts IN SHARE ROW EXCLUSIVE MODE;
+    SELECT coalesce(sum(number), 0) - less INTO rest FROM lead_counts WHERE counted = what;
+    DELETE FROM lead_counts WHERE counted = what;
+    IF rest <> 0 THEN
+        INSERT INTO lead_counts (counted, number) VALUES (what, rest);
+    END IF;
+END $$;
+
+CREATE FUNCTION count_new_leads() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change record;
+BEGIN
+    FOR change IN
+        SELECT '' AS counted, count(*) AS number FROM changed
+        UNION ALL
+        SELECT 'source:' || source, count(*) FROM changed WHERE source IS NOT NULL GROUP BY source
+    LOOP
+        IF change.number > 0 THEN
+            PERFORM add_to_lead_count(change.counted, change.number);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION count_deleted_leads() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change record;
+BEGIN
+    FOR change IN
+        SELECT '' AS counted, count(*) AS number FROM changed
+        UNION ALL
+        SELECT 'source:' || source, count(*) FROM changed WHERE source IS NOT NULL GROUP BY source
+    LOOP
+        IF change.number > 0 THEN
+            PERFORM take_from_lead_count(change.counted, change.number);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION count_moved_lead() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.source IS NOT NULL THEN
+        PERFORM take_from_lead_count('source:' || OLD.source, 1);
+    END IF;
+    IF NEW.source IS NOT NULL THEN
+        PERFORM add_to_lead_count('source:' || NEW.source, 1);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION count_no_leads() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM lead_counts;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER count_new_leads AFTER INSERT ON leads
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_new_leads();
+CREATE TRIGGER count_deleted_leads AFTER DELETE ON leads
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_leads();
+CREATE TRIGGER count_moved_lead AFTER UPDATE OF source ON leads
+    FOR EACH ROW WHEN (OLD.source IS DISTINCT FROM NEW.source) EXECUTE FUNCTION count_moved_lead();
+CREATE TRIGGER count_no_leads AFTER TRUNCATE ON leads
+    FOR EACH STATEMENT EXECUTE FUNCTION count_no_leads();
+"""
+
+
+def upgrade() -> None:
+    """Move on; existing data is kept."""
+    op.create_index("ix_leads_source_id", "leads", ["source", "id"])
+    op.create_index("ix_leads_created_at_id", "leads", ["created_at", "id"])
+    op.create_table(
+        "lead_counts",
+        sa.Column("slot", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("counted", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("slot", name="pk_lead_counts"),
+        # Room in each page, so that a row changed again and again stays where it is.
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_index("ix_lead_counts_counted", "lead_counts", ["counted"])
+
+    # What is there already. Nobody writes meanwhile: the migration holds the table.
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("LOCK TABLE leads IN SHARE ROW EXCLUSIVE MODE")
+    op.execute("INSERT INTO lead_counts (counted, number) SELECT '', count(*) FROM leads")
+    op.execute(
+        "INSERT INTO lead_counts (counted, number)"
+        " SELECT 'source:' || source, count(*) FROM leads WHERE source IS NOT NULL GROUP BY source"
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        op.get_bind().exec_driver_sql(POSTGRESQL)
+    else:
+        for trigger in SQLITE.split("END;")[:-1]:
+            op.get_bind().exec_driver_sql(f"{trigger}END")
