@@ -5,6 +5,7 @@ The shape is RFC 9457 (`application/problem+json`): `detail` is one sentence for
 """
 
 import logging
+import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -26,7 +27,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
 }
 
 # The database is down, overloaded or locked. Nothing was stored; the same request may work soon.
-UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, WriteLockUnavailable)
+UNAVAILABLE = (OperationalError, sqlite3.OperationalError, InterfaceError, PoolTimeout, WriteLockUnavailable)
 RETRY_AFTER_SECONDS = "5"
 # PostgreSQL's undefined_table and undefined_column.
 UNDEFINED = {"42P01", "42703"}

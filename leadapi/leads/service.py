@@ -1,12 +1,13 @@
 """What can be done with leads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import insert
-from sqlalchemy.engine import RowMapping
+from sqlalchemy.engine import Result, RowMapping
 from sqlalchemy.exc import IntegrityError
 
 from leadapi.database import begin_write, db, violated
@@ -28,6 +29,15 @@ class LeadPage:
     items: list[dict[str, Any]]
     # The id after which the next page begins; None on the last page.
     next_after: int | None
+
+
+@dataclass(frozen=True)
+class LeadExport:
+    """Rows of `queries.SHOWN`, read as they are taken, from one snapshot and in constant memory."""
+
+    chunks: Iterator[Sequence[Sequence[Any]]]
+    # Gives the connection back. It need not be called where all was taken.
+    close: Callable[[], None]
 
 
 def create_lead(
@@ -89,18 +99,25 @@ def list_leads(
     return LeadPage(total, items, items[-1]["id"] if len(rows) > limit else None)
 
 
-def export_leads(*, descending: bool = False, **filters: Any) -> Iterator[Sequence[Sequence[Any]]]:
-    """All leads that match, as they are at this moment, in chunks of rows of `queries.SHOWN`.
-
-    The rows are read as the chunks are taken, from one statement and so from one snapshot.
+def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
+    """All leads that match, as they are at this moment.
 
     :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, and
         `created_from` and `created_to` (aware times, both included).
     """
     values = _values(filters)
     statement = queries.matching(frozenset(values), descending=descending)
-    rows = db.session.execute(statement, values, execution_options={"yield_per": CHUNK})
-    return rows.partitions()
+    with ExitStack() as stack:
+        # A connection of its own: the session ends with the request, and the rows are read after it.
+        connection = stack.enter_context(db.engine.connect().execution_options(yield_per=CHUNK))
+        rows = stack.enter_context(closing(connection.execute(statement, values)))
+        resources = stack.pop_all()
+    return LeadExport(_taking(rows, resources), resources.close)
+
+
+def _taking(rows: Result[Any], resources: ExitStack) -> Iterator[Sequence[Sequence[Any]]]:
+    with resources:
+        yield from rows.partitions()
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, request, stream_with_context
+from flask import Response, request
 from flask.views import MethodView
 from sqlalchemy.engine import RowMapping
 
@@ -68,9 +68,11 @@ def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A
     """A file that is written while it is sent."""
     media_type = accepted(exports.MEDIA_TYPES, format)
     extension = exports.MEDIA_TYPES[media_type]
-    chunks = service.export_leads(**args)
-    return Response(
-        stream_with_context(exports.WRITERS[extension](chunks)),
+    export = service.export_leads(**args)
+    response = Response(
+        exports.WRITERS[extension](export.chunks),
         mimetype=media_type,
         headers={"Content-Disposition": f"attachment; filename=leads.{extension}"},
     )
+    response.call_on_close(export.close)
+    return response

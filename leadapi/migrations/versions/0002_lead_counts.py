@@ -42,17 +42,18 @@ BEGIN
     END IF;
 END $$;
 
--- Nothing may be left of a source that no lead has any more. Only with the table locked is it sure
--- that a sum is whole; deletions are rare.
+-- Nothing should be left of a source that no lead has any more. Rows that together are nothing can go
+-- without changing a number; those that others hold are passed over, so nobody waits here either.
 CREATE FUNCTION take_from_lead_count(what text, less bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+    held bigint[];
     rest bigint;
 BEGIN
-    LOCK TABLE lead_counts IN SHARE ROW EXCLUSIVE MODE;
-    SELECT coalesce(sum(number), 0) - less INTO rest FROM lead_counts WHERE counted = what;
-    DELETE FROM lead_counts WHERE counted = what;
-    IF rest <> 0 THEN
-        INSERT INTO lead_counts (counted, number) VALUES (what, rest);
+    PERFORM add_to_lead_count(what, -less);
+    SELECT array_agg(slot), sum(number) INTO held, rest FROM
+        (SELECT slot, number FROM lead_counts WHERE counted = what FOR UPDATE SKIP LOCKED) AS free;
+    IF rest = 0 THEN
+        DELETE FROM lead_counts WHERE slot = ANY (held);
     END IF;
 END $$;
 
