@@ -35,7 +35,7 @@ class Email(Line):
     documented = {
         "format": "idn-email",
         "maxLength": MAX_LENGTH,
-        "not": {"pattern": rf"""^"|@\[|@[^.。．｡]*$|[0-9]$|\.({"|".join(SPECIAL_USE_DOMAIN_NAMES)})$"""},
+        "not": {"pattern": rf"""^"|@\[|@[^.\u3002\uff0e\uff61]*$|[0-9]$|\.({"|".join(SPECIAL_USE_DOMAIN_NAMES)})$"""},
     }
     default_error_messages = {"email": "Not a valid email address."}
 
@@ -50,9 +50,7 @@ class Email(Line):
 class NewLeadSchema(BodySchema):
     """What a person sent."""
 
-    full_name = Name(
-        255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."}
-    )
+    full_name = Name(255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."})
     email = Email(required=True, metadata={"description": "One lead per address, whatever its spelling."})
     company = Line(allow_none=True, validate=validate.Length(max=255))
     message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
