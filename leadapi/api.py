@@ -1,14 +1,16 @@
 """flask-smorest bent to the contract: strict parsing, one error shape, a document that tells the truth."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
 
 import flask_smorest
 import orjson
 from flask import Flask, Request, Response, request
 from flask.json.provider import JSONProvider
+from gunicorn.http.errors import ParseException
 from marshmallow import RAISE, Schema, ValidationError, fields
 from sqlalchemy.engine import RowMapping
 from webargs.flaskparser import FlaskParser
@@ -35,6 +37,10 @@ A 422 adds `errors`, a map from field to messages.
 
 Every answer carries `X-Request-Id`: the caller's own when it sent a well-formed one. The log has it too.
 """
+
+
+# How much of a body that is too large is read and forgotten.
+DISCARDED_BYTES, DISCARDED_STEP = 16 * 2**20, 2**16
 
 
 class InvalidFields(UnprocessableEntity):
@@ -78,11 +84,18 @@ def read_body(req: Request) -> bytes:
     """The whole body.
 
     :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
+    :raises BadRequest: it is chunked, and not as HTTP says.
     """
-    body = req.get_data(cache=False)
-    # A chunked body is cut at MAX_CONTENT_LENGTH without a word, hence its one byte more.
-    if req.max_content_length is not None and len(body) >= req.max_content_length:
-        raise RequestEntityTooLarge
+    try:
+        body = req.get_data(cache=False)
+        # A chunked body is cut at MAX_CONTENT_LENGTH without a word, hence its one byte more.
+        if req.max_content_length is not None and len(body) >= req.max_content_length:
+            raise RequestEntityTooLarge
+    except RequestEntityTooLarge:
+        _discard(req.environ["wsgi.input"])
+        raise
+    except ParseException as exc:
+        raise BadRequest("The body is not chunked as HTTP asks for.") from exc
     return body
 
 
@@ -111,6 +124,14 @@ def next_link(after: int | None) -> dict[str, str]:
     query = {name: value for name, value in request.args.items() if name != "offset"}
     query["after"] = Cursor.encode(after)
     return {"Link": f'<{request.script_root}{request.path}?{urlencode(query)}>; rel="next"'}
+
+
+def _discard(stream: IO[bytes]) -> None:
+    """Read on for a while: who is still sending would find the connection closed, and no answer."""
+    with suppress(OSError, ParseException):
+        for _ in range(DISCARDED_BYTES // DISCARDED_STEP):
+            if not stream.read(DISCARDED_STEP):
+                return
 
 
 def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Any:
@@ -207,6 +228,9 @@ class Api(flask_smorest.Api):
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
         detail = errors.SENTENCES.get(status) or str(error.description)
         return errors.problem(status, detail, errors=getattr(error, "errors", None), headers=headers)
+
+    def _register_pagination_header(self) -> None:
+        """Leave out of the document what no operation uses."""
 
     def _register_responses(self) -> None:
         self.spec.components.header("REQUEST_ID", REQUEST_ID)

@@ -19,6 +19,7 @@ from leadapi.config import Settings
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._:/+=-]{1,128}$")
 # What our own paths look like. Another one may hold anything, an address too.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]{1,100}")
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"])
 # Libraries quote what they were sent: addresses, query strings, header lines.
 QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?|\?\S*|\S*(?:@|%40)\S*")
 MAX_FRAMES = 30
@@ -125,7 +126,7 @@ def _end(response: Response) -> Response:
     logger.info(
         "request",
         extra={
-            "method": request.method,
+            "method": request.method if request.method in METHODS else "…",
             "path": request.path if PLAIN_PATH.fullmatch(request.path) else "…",
             "status": response.status_code,
             "duration_ms": round((time.perf_counter() - g.started) * 1000, 2),

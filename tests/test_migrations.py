@@ -54,6 +54,15 @@ def test_check_fails_when_the_models_ask_for_more(make_app: MakeApp, database_ur
     assert "add_table" in refused.output
 
 
+def test_a_database_that_does_not_answer_is_told_in_a_sentence(make_app: MakeApp) -> None:
+    commands = make_app(DATABASE_URL="postgresql://127.0.0.1:1/nowhere").test_cli_runner()
+
+    refused = commands.invoke(args=["db", "upgrade"])
+
+    assert refused.exit_code == 1
+    assert "Error: The database cannot answer: connection failed" in refused.output
+
+
 def test_many_may_migrate_at_once(empty_database_url: str) -> None:
     failures = []
 

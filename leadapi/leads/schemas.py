@@ -35,7 +35,7 @@ class Email(Line):
     documented = {
         "format": "idn-email",
         "maxLength": MAX_LENGTH,
-        "not": {"pattern": rf"""^"|@\[|@[^.。．｡]*$|[0-9]$|\.({"|".join(SPECIAL_USE_DOMAIN_NAMES)})$"""},
+        "not": {"pattern": rf"""^"|@\[|@[^.\u3002\uff0e\uff61]*$|[0-9]$|\.({"|".join(SPECIAL_USE_DOMAIN_NAMES)})$"""},
     }
     default_error_messages = {"email": "Not a valid email address."}
 

@@ -71,7 +71,10 @@ def require_current() -> None:
 
 def current() -> str | None:
     """The version of the database's schema, or None where there is none yet."""
-    connection = db.session.connection()
+    return _version(db.session.connection())
+
+
+def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -86,8 +89,11 @@ def newest() -> str | None:
 def upgrade() -> None:
     """Migrate to the newest version, in one transaction. Any number of hosts may do so at once."""
     with exclusive_connection() as connection:
+        before = _version(connection)
         alembic.command.upgrade(alembic_config(connection), "head")
-    logger.info("database.migrated", extra={"version": newest()})
+        after = _version(connection)
+    if before != after:
+        logger.info("database.migrated", extra={"before": before, "after": after})
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

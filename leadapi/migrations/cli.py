@@ -1,14 +1,30 @@
 """flask db: look at the database schema and move it."""
 
+from typing import Any
+
 import alembic.command
 import click
 from alembic.util import CommandError
 from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError
 
 from leadapi import migrations
 from leadapi.database import db
+from leadapi.locks import WriteLockUnavailable
 
-commands = AppGroup("db", help="Look at the database schema and move it.")
+
+class DatabaseGroup(AppGroup):
+    """Commands that tell in a sentence when the database does not answer."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (OperationalError, WriteLockUnavailable) as exc:
+            cause = getattr(exc, "orig", None) or exc
+            raise click.ClickException(f"The database cannot answer: {cause}") from exc
+
+
+commands = DatabaseGroup("db", help="Look at the database schema and move it.")
 
 
 @commands.command()
