@@ -33,9 +33,9 @@ def body(response: TestResponse) -> Json:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server for the whole run, with a database `migrated` to copy."""
-    server = Postgres(tmp_path_factory.mktemp("pg"))
+    server = Postgres()
     server.execute("CREATE DATABASE migrated")
     _migrate(server.url("migrated"))
     yield server

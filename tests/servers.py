@@ -1,19 +1,24 @@
 """Starts leadapi as an operator would: gunicorn, its own processes, a real port."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import urllib3
 
 ROOT = Path(__file__).parent.parent
+
+Result = TypeVar("Result")
 
 
 class Server:
@@ -21,20 +26,28 @@ class Server:
 
     :param environ: its settings, on top of an otherwise empty environment.
     :param folder: its working directory.
+    :param arguments: what gunicorn is told besides the application.
     :param log: a file for its log, which is then not read here.
     """
 
-    def __init__(self, environ: Mapping[str, str], folder: Path, *, log: Path | None = None) -> None:
-        self.port = _free_port()
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        folder: Path,
+        arguments: Sequence[str] = ("-c", "python:leadapi.gunicorn"),
+        log: Path | None = None,
+    ) -> None:
+        self.port = int(environ.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
-        self.pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(30))
+        self.pool = self._new_pool()
+        self._news = threading.Condition()
         self._listening = threading.Event()
         # The last two carry the measuring of test coverage into the server.
         names = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_DATA")
         inherited = {name: os.environ[name] for name in names if name in os.environ}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "python:leadapi.gunicorn", "wsgi:app"],
+            [sys.executable, "-m", "gunicorn", *arguments, "wsgi:app"],
             cwd=folder,
             env=inherited | {"PYTHONPATH": str(ROOT), "PORT": str(self.port)} | dict(environ),
             stdout=log.open("w") if log else subprocess.PIPE,
@@ -46,53 +59,112 @@ class Server:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if log:
-            self.get("/health", retries=urllib3.Retry(connect=60, backoff_factor=0.1, backoff_max=0.2))
+            self.get("/health", retries=urllib3.Retry(100, backoff_factor=0.1, backoff_max=0.2))
             return
         # A connection that comes early waits in the listening socket until a worker is there.
         if not self._listening.wait(timeout=30):
             self.kill()
             raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
 
+    def _new_pool(self) -> urllib3.HTTPConnectionPool:
+        return urllib3.HTTPConnectionPool("127.0.0.1", self.port, urllib3.Timeout(30), maxsize=64, retries=False)
+
     def _read(self) -> None:
         for line in self.process.stdout or ():
-            self.lines.append(line.rstrip("\n"))
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
             if "Listening at" in line:
                 self._listening.set()
         self._listening.set()
 
     def get(self, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
         """Send a GET request."""
-        return self.pool.request("GET", self.url + path, **options)
+        return self.pool.request("GET", path, **options)
 
     def post(self, path: str, json: Any = None, **options: Any) -> urllib3.BaseHTTPResponse:
         """Send a POST request with a JSON body."""
-        return self.pool.request("POST", self.url + path, json=json, **options)
+        return self.pool.request("POST", path, json=json, **options)
 
     def log(self) -> list[dict[str, Any]]:
         """The log so far."""
         return [orjson.loads(line) for line in list(self.lines)]
 
+    def until(self, said: str, times: int = 1) -> list[str]:
+        """Wait until this many lines of the log match a regular expression; return what its group did."""
+
+        def found() -> list[str]:
+            return re.findall(said, "\n".join(self.lines))
+
+        with self._news:
+            if not self._news.wait_for(lambda: len(found()) >= times, timeout=30):
+                raise AssertionError(f"the log does not say {said}:\n" + "\n".join(self.lines))
+            return found()
+
+    def connect(self) -> socket.socket:
+        """Open a connection, for what no HTTP client would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def with_each_worker(self, count: int, call: Callable[[], Result]) -> list[Result]:
+        """Make a call for each of so many workers, the only one that can answer it; return the results."""
+        workers = {int(pid) for pid in self.until(r"Booting worker with pid: (\d+)", count)}
+        results = []
+        for worker in workers:
+            others = workers - {worker}
+            for other in others:
+                os.kill(other, signal.SIGSTOP)
+            # A connection that is kept alive may be with one of the others.
+            self.pool.close()
+            self.pool = self._new_pool()
+            results.append(call())
+            for other in others:
+                os.kill(other, signal.SIGCONT)
+        return results
+
     def stop(self) -> int:
         """Ask it to stop, as an orchestrator does; return the exit status."""
+        # Otherwise it waits for a request that these connections may bring.
+        self.pool.close()
         if self.process.poll() is None:
             self.process.terminate()
         return self._ended()
 
     def kill(self) -> None:
         """End every process at once, as a power failure would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
 
     def _ended(self) -> int:
         status = self.process.wait(timeout=30)
         self._reader.join(timeout=30)
-        self.pool.clear()
+        self.pool.close()
         if self.process.stdout is not None:
             self.process.stdout.close()
         return status
 
 
-def _free_port() -> int:
+def answer(connection: socket.socket) -> HTTPResponse:
+    """Read the next response of a connection, with its body still to be read."""
+    response = HTTPResponse(connection)
+    response.begin()
+    return response
+
+
+def at_once(count: int, call: Callable[[int], Result]) -> list[Result]:
+    """Call a function with 0, 1, 2 … in as many threads, all at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def wait_and_call(number: int) -> Result:
+        barrier.wait()
+        return call(number)
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(wait_and_call, range(count)))
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

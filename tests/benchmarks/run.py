@@ -130,7 +130,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        postgres = Postgres(folder / "pg", durable=True)
+        postgres = Postgres(durable=True)
         services = []
         try:
             for size in (SMALL, options.large):

@@ -1,0 +1,22 @@
+"""What the tests of a whole server have in common."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import Serve
+from servers import Server
+
+
+@pytest.fixture
+def serve(serve: Serve) -> Iterator[Serve]:
+    """Start services under gunicorn, and end them at once, which takes a second or more if it is done in order."""
+    servers: list[Server] = []
+
+    def start(**environ: str) -> Server:
+        servers.append(serve(**environ))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()

@@ -1,0 +1,108 @@
+"""Bodies that are too large, broken or of another kind, as they come over the wire."""
+
+import orjson
+import pytest
+
+from conftest import MARKER, NewLead, Serve
+from servers import answer
+
+LEAD = f'{{"full_name": "{MARKER} Doe", "email": "{MARKER}@example.com", "message": %s}}'
+JSON = {"Content-Type": "application/json"}
+HEAD = "POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: "
+
+FIVE_MEGABYTES = (LEAD % f'"{"m" * 5 * 2**20}"').encode()
+PIECES = [FIVE_MEGABYTES[start : start + 65536] for start in range(0, len(FIVE_MEGABYTES), 65536)]
+CHUNKS = b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in PIECES) + b"0\r\n\r\n"
+
+TOO_LARGE = (413, "application/problem+json", b'{"detail":"The body of the request is too large."}')
+
+NOT_JSON = {
+    "empty": b"",
+    "100000 brackets": b"[" * 100_000 + b"]" * 100_000,
+    "100000 brackets inside": (LEAD % ("[" * 100_000 + "]" * 100_000)).encode(),
+    "a number of 5000 digits": (LEAD % ("9" * 5000)).encode(),
+    "NaN": (LEAD % "NaN").encode(),
+    "a lone surrogate": (LEAD % r'"\ud800"').encode(),
+    "bad UTF-8": (LEAD % '"é"').encode("latin-1"),
+    "a byte order mark": (LEAD % '"é"').encode("utf-8-sig"),
+    "UTF-16": (LEAD % '"é"').encode("utf-16"),
+    "cut": (LEAD % '"é"').encode()[:-1],
+}
+BROKEN_CHUNKS = {
+    "a length that is no number": f"{MARKER}\r\n{{}}\r\n0\r\n\r\n",
+    "a chunk that is too long": "2\r\n{}{}\r\n0\r\n\r\n",
+    "a trailer that is no header": f"2\r\n{{}}\r\n0\r\n{MARKER}\r\n\r\n",
+}
+
+
+FRAMINGS = pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "in chunks"])
+
+
+@FRAMINGS
+def test_a_body_of_five_megabytes_is_refused_and_the_server_goes_on(
+    serve: Serve, database_url: str, new_lead: NewLead, chunked: bool
+) -> None:
+    server = serve(DATABASE_URL=database_url)
+    body = iter(PIECES) if chunked else FIVE_MEGABYTES
+
+    refused = server.post("/leads", body=body, headers=JSON, chunked=chunked)
+    after = server.post("/leads", json=new_lead())
+
+    assert (refused.status, refused.headers["Content-Type"], refused.data) == TOO_LARGE
+    assert after.status == 201
+    assert server.get("/leads").json() == {"total": 1, "items": [after.json()]}
+
+
+@FRAMINGS
+def test_who_sends_all_of_a_large_body_before_reading_is_told_too(serve: Serve, chunked: bool) -> None:
+    server = serve()
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(FIVE_MEGABYTES)}"
+    answers = []
+
+    for persistence in ("keep-alive", "close"):
+        with server.connect() as connection:
+            connection.sendall(f"{HEAD}{persistence}\r\n{framing}\r\n\r\n".encode())
+            connection.sendall(CHUNKS if chunked else FIVE_MEGABYTES)
+            response = answer(connection)
+            answers.append((response.status, response.headers["Content-Type"], response.read()))
+
+    assert answers == [TOO_LARGE] * 2
+
+
+def test_what_is_not_json_is_refused(serve: Serve, database_url: str) -> None:
+    server = serve(DATABASE_URL=database_url)
+
+    answers = {kind: server.post("/leads", body=body, headers=JSON) for kind, body in NOT_JSON.items()}
+
+    assert {kind: answer.status for kind, answer in answers.items()} == dict.fromkeys(NOT_JSON, 400)
+    assert {answer.headers["Content-Type"] for answer in answers.values()} == {"application/problem+json"}
+    assert server.get("/leads").json() == {"total": 0, "items": []}
+
+
+def test_what_is_not_said_to_be_json_is_refused(serve: Serve, database_url: str, new_lead: NewLead) -> None:
+    server = serve(DATABASE_URL=database_url)
+    kinds = [None, "text/plain", "application/xml", "application/jsonp", "json", ""]
+
+    answers = {
+        kind: server.post(
+            "/leads", body=orjson.dumps(new_lead()), headers={} if kind is None else {"Content-Type": kind}
+        )
+        for kind in kinds
+    }
+
+    assert {kind: answer.status for kind, answer in answers.items()} == dict.fromkeys(kinds, 415)
+    assert {answer.headers["Content-Type"] for answer in answers.values()} == {"application/problem+json"}
+    assert server.get("/leads").json() == {"total": 0, "items": []}
+
+
+def test_broken_chunks_are_refused(serve: Serve, database_url: str) -> None:
+    server = serve(DATABASE_URL=database_url)
+    statuses = {}
+
+    for kind, body in BROKEN_CHUNKS.items():
+        with server.connect() as connection:
+            connection.sendall(f"{HEAD}close\r\nTransfer-Encoding: chunked\r\n\r\n{body}".encode())
+            statuses[kind] = answer(connection).status
+
+    assert statuses == dict.fromkeys(BROKEN_CHUNKS, 400)
+    assert server.get("/leads").json() == {"total": 0, "items": []}

@@ -1,0 +1,148 @@
+"""Starting: on an empty database, many at once, before the migration, and with wrong settings."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import orjson
+import psycopg
+import pytest
+
+from conftest import NewLead, Serve
+from postgres import Postgres
+from servers import ROOT, Server, answer, at_once, free_port
+
+# How often the races are run. With 20 they take a minute.
+STARTS = 3
+
+UNTIL_THREE_WAIT = """
+    DO $$ BEGIN
+        WHILE (SELECT count(DISTINCT pid) < 3 FROM pg_locks WHERE NOT granted) LOOP
+            PERFORM pg_sleep(0.01);
+        END LOOP;
+    END $$
+"""
+
+
+@pytest.mark.parametrize("start", range(STARTS))
+def test_workers_that_start_on_an_empty_database_serve(
+    serve: Serve, empty_database_url: str, new_lead: NewLead, start: int
+) -> None:
+    server = serve(DATABASE_URL=empty_database_url, AUTO_MIGRATE="on", WEB_CONCURRENCY="4")
+    answers = server.with_each_worker(4, lambda: server.post("/leads", json=new_lead()))
+
+    assert [answer.status for answer in answers] == [201] * 4
+    assert server.get("/leads").json()["total"] == 4
+    assert {line["level"] for line in server.log()} == {"info"}
+
+
+def test_servers_that_start_at_once_on_an_empty_database_serve(
+    serve: Serve, empty_database_url: str, new_lead: NewLead
+) -> None:
+    servers = at_once(3, lambda _: serve(DATABASE_URL=empty_database_url, AUTO_MIGRATE="on"))
+
+    answers = [server.post("/leads", json=new_lead()) for server in servers]
+
+    assert [answer.status for answer in answers] == [201] * 3
+    assert [server.get("/leads").json()["total"] for server in servers] == [3] * 3
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_servers_that_migrate_at_the_same_moment_serve(
+    serve: Serve, postgres: Postgres, empty_database_url: str, new_lead: NewLead
+) -> None:
+    with psycopg.connect(empty_database_url) as first, ThreadPoolExecutor() as threads:
+        # Whoever else makes this table waits until it is known whether there will be one.
+        first.execute("CREATE TABLE alembic_version ()")
+        starts = [threads.submit(serve, DATABASE_URL=empty_database_url, AUTO_MIGRATE="on") for _ in range(3)]
+        postgres.execute(UNTIL_THREE_WAIT)
+        first.rollback()
+        servers = [start.result() for start in starts]
+
+    answers = [server.post("/leads", json=new_lead()) for server in servers]
+
+    assert [answer.status for answer in answers] == [201] * 3
+
+
+@pytest.fixture
+def plain_server(empty_database_url: str, tmp_path: Path) -> Iterator[Server]:
+    """Gunicorn without our settings: each worker builds the application, and migrates."""
+    port = free_port()
+    environ = {"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "on", "PORT": str(port), "HOME": str(tmp_path)}
+    server = Server(environ, tmp_path, arguments=["-w", "4", "-b", f"127.0.0.1:{port}"])
+    yield server
+    server.kill()
+
+
+def test_every_worker_of_an_unconfigured_gunicorn_serves(plain_server: Server, new_lead: NewLead) -> None:
+    bodies = [orjson.dumps(new_lead()) for _ in range(4)]
+    head = "POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+
+    # Such a worker serves one connection at a time, so four that wait for a body are all the workers.
+    connections = [plain_server.connect() for _ in bodies]
+    for connection, body in zip(connections, bodies, strict=True):
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+    interim = [connection.recv(100) for connection in connections]
+    for connection, body in zip(connections, bodies, strict=True):
+        connection.sendall(body)
+    statuses = [answer(connection).status for connection in connections]
+    for connection in connections:
+        connection.close()
+
+    assert interim == [b"HTTP/1.1 100 Continue\r\n\r\n"] * 4
+    assert statuses == [201] * 4
+    assert plain_server.get("/leads").json()["total"] == 4
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_without_its_schema_it_says_what_to_run_and_needs_no_restart(
+    serve: Serve, empty_database_url: str, new_lead: NewLead
+) -> None:
+    server = serve(DATABASE_URL=empty_database_url)
+
+    before = [server.get("/health"), server.get("/ready"), server.post("/leads", json=new_lead())]
+    migrated = subprocess.run(
+        [sys.executable, "-m", "flask", "db", "upgrade"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": empty_database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    after = [server.get("/health"), server.get("/ready"), server.post("/leads", json=new_lead())]
+
+    assert [answer.status for answer in before] == [200, 503, 503]
+    assert "flask db upgrade" in before[1].json()["detail"]
+    assert any("flask db upgrade" in line.get("reason", "") for line in server.log())
+    assert migrated.returncode == 0, migrated.stderr
+    assert [answer.status for answer in after] == [200, 200, 201]
+
+
+@pytest.mark.parametrize("command", ["gunicorn -c python:leadapi.gunicorn wsgi:app", "flask db upgrade"])
+def test_wrong_settings_are_all_named_and_nothing_starts(tmp_path: Path, command: str) -> None:
+    port = free_port()
+    wrong = {"LOG_LEVEL": "LOUD", "THREADS": "none"}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PORT": str(port), "DATABASE_URL": f"sqlite:///{tmp_path}/leads.db", **wrong},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    said = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    assert "LOG_LEVEL must be one of" in said
+    assert "THREADS must be a whole number" in said
+    assert "Listening" not in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0

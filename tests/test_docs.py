@@ -1,0 +1,94 @@
+"""Swagger UI at /docs, opened in a real browser."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from flask.testing import FlaskClient
+
+from conftest import Serve
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
+
+DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
+BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
+# Without these it asks its maker's servers things, or fails where the tests run as root.
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What an operator's proxy may add. Swagger UI sets styles from its script, and draws with data: images.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
+
+
+@pytest.fixture
+def page() -> Iterator["Page"]:
+    """An empty page of a browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason=DRIVER_IS_MISSING)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip(BROWSER_IS_MISSING)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser.new_page()
+        browser.close()
+
+
+def test_the_bare_address_leads_to_the_page(client: FlaskClient) -> None:
+    response = client.get("/")
+
+    assert (response.status_code, response.headers["Location"]) == (302, "/docs")
+
+
+def test_everything_the_page_needs_is_served_here(client: FlaskClient) -> None:
+    html = client.get("/docs").text
+
+    needed = re.findall(r' (?:src|href|data-document)="([^"]+)"', html)
+    assert len(needed) == 5
+    for address in needed:
+        with client.get(address) as response:
+            assert response.status_code == 200, address
+    assert "<script>" not in html
+
+
+@pytest.mark.parametrize("policy", [None, POLICY], ids=["no policy", "strict policy"])
+def test_a_lead_can_be_captured_from_the_page(serve: Serve, page: "Page", policy: str | None) -> None:
+    server = serve(DATABASE_URL="sqlite:///./leads.db")
+    asked: list[str] = []
+    faults: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+
+    def add_policy(route: "Route") -> None:
+        response = route.fetch()
+        route.fulfill(response=response, headers=response.headers | {"content-security-policy": policy or ""})
+
+    if policy is not None:
+        page.route("**/docs", add_policy)
+
+    page.goto(f"{server.url}/docs")
+    page.locator("#operations-leads-listLeads").wait_for()
+    operation = page.locator("#operations-leads-createLead")
+    operation.click()
+    operation.get_by_role("button", name="Execute").click()
+    answer = operation.locator(".live-responses-table .response")
+    answer.wait_for()
+
+    assert answer.locator(".response-col_status").inner_text().startswith("201")
+    assert "john@example.com" in answer.inner_text()
+    leads = server.get("/leads").json()
+    assert (leads["total"], leads["items"][0]["email"]) == (1, "john@example.com")
+    assert [url for url in asked if not url.startswith((f"{server.url}/", "data:"))] == []
+    assert faults == []

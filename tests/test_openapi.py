@@ -1,0 +1,254 @@
+"""The OpenAPI document tells the truth: about what is accepted, and about every answer."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+import schemathesis
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+from marshmallow import ValidationError
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.engine import events, from_schema
+
+from conftest import MARKER, Json, NewLead, body
+from leadapi import create_app
+from leadapi.database import db
+from leadapi.fields import SPACES
+from leadapi.leads.schemas import NewLeadSchema
+
+METHODS = ("get", "put", "post", "patch", "delete")
+
+
+@pytest.fixture(scope="module")
+def document() -> Iterator[Json]:
+    """The document as a client reads it. No database has a say in it."""
+    app = create_app({"DATABASE_URL": "sqlite://"})
+    yield body(app.test_client().get("/openapi.json"))
+    with app.app_context():
+        db.engine.dispose()
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """The method and the path of each operation, and what is said of it."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method, path, item[method]
+
+
+def answers(document: Json, operation: Json) -> dict[int, Json]:
+    """What is said of each status an operation answers with."""
+    return {int(status): resolve(document, answer) for status, answer in operation["responses"].items()}
+
+
+def resolve(document: Json, node: Json) -> Json:
+    """What a reference points to; anything else as it is."""
+    if "$ref" not in node:
+        return node
+    kind, name = node["$ref"].removeprefix("#/components/").split("/")
+    found: Json = document["components"][kind][name]
+    return found
+
+
+def faults(document: Json, schema: Json, value: Any) -> list[str]:
+    """What is wrong with a value by a schema of the document, formats included."""
+    validator = Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
+    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+# --- requests and answers ------------------------------------------------------------------------
+
+
+def test_the_service_does_what_the_document_says(app: Flask, document: Json, request: pytest.FixtureRequest) -> None:
+    """Every phase and every check of `schemathesis run`. `--hypothesis-seed` makes it another run."""
+    seed = int(request.config.getoption("hypothesis_seed") or 0)
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=schemathesis.Config(seed=seed))
+
+    # The engine of the command, because its plugin for pytest does not work with pytest 9.2.
+    tried: set[str] = set()
+    found: list[str] = []
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.ScenarioFinished):
+            tried.update(event.recorder.label for _ in event.recorder.cases)
+            checks = [check for checks in event.recorder.checks.values() for check in checks]
+            failures = [check.failure_info for check in checks if check.failure_info]
+            found += [f"{failure.failure}\n{failure.code_sample}" for failure in failures]
+        elif isinstance(event, events.NonFatalError | events.FatalError):
+            found.append(repr(event))
+
+    assert found == []
+    assert tried == {f"{method.upper()} {path}" for method, path, _ in operations(document)}
+
+
+def test_the_documented_example_is_answered_as_documented(client: FlaskClient, document: Json) -> None:
+    operation = document["paths"]["/leads"]["post"]
+    example = answers(document, operation)[201]["content"]["application/json"]["example"]
+
+    response = client.post("/leads", json=operation["requestBody"]["content"]["application/json"]["example"])
+
+    assert response.status_code == 201
+    assert body(response) | {"id": 1, "created_at": "2026-02-28T10:00:00Z"} == example
+    assert list(body(response)) == list(example)
+
+
+def test_real_answers_have_the_documented_form(client: FlaskClient, new_lead: NewLead, document: Json) -> None:
+    sent = new_lead()
+    seen = [
+        client.post("/leads", json=sent),
+        client.post("/leads", json=sent),
+        client.post("/leads", json={"full_name": sent["full_name"], "email": f"another.{sent['email']}"}),
+        client.post("/leads", json={}),
+        client.post("/leads", data=b"{", content_type="application/json"),
+        client.post("/leads", data=b"m" * 2**21, content_type="application/json"),
+        client.post("/leads"),
+        client.get("/leads"),
+        client.get("/leads?limit=0"),
+        client.get("/health"),
+        client.get("/ready"),
+    ]
+
+    assert [response.status_code for response in seen] == [201, 409, 201, 422, 400, 413, 415, 200, 422, 200, 200]
+    for response in seen:
+        operation = document["paths"][response.request.path][response.request.method.lower()]
+        documented = answers(document, operation)[response.status_code]
+        assert faults(document, documented["content"][response.mimetype]["schema"], response.json) == []
+        assert documented["headers"].keys() <= dict(response.headers).keys()
+        for name, header in documented["headers"].items():
+            assert faults(document, resolve(document, header)["schema"], response.headers[name]) == []
+
+
+def test_every_status_that_was_answered_is_documented(document: Json, run_log: list[str]) -> None:
+    """Of all the answers to all the tests, which is why this one comes last."""
+    documented = {
+        (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path))): answers(document, operation).keys()
+        for method, path, operation in operations(document)
+    }
+
+    for line in map(orjson.loads, run_log):
+        if line.get("event") != "request":
+            continue
+        for (method, path), statuses in documented.items():
+            if line["method"].lower() == method and path.fullmatch(line["path"]):
+                assert line["status"] in statuses, line
+
+
+# --- the document itself -------------------------------------------------------------------------
+
+
+def test_the_document_is_valid(document: Json) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_every_operation_has_a_name_a_summary_a_tag_and_an_example_of_each_body(document: Json) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    for method, path, operation in operations(document):
+        assert re.fullmatch("[a-z]+[A-Z][a-zA-Z]+", operation["operationId"]), (method, path)
+        assert operation["summary"], (method, path)
+        assert len(operation["tags"]) == 1, (method, path)
+        assert tags.issuperset(operation["tags"])
+        for content in bodies(document, operation):
+            assert content.keys() == {"schema", "example"}, (method, path)
+
+
+def test_every_example_fits_its_schema(document: Json) -> None:
+    for method, path, operation in operations(document):
+        for content in bodies(document, operation):
+            assert faults(document, content["schema"], content["example"]) == [], (method, path)
+        for answer in answers(document, operation).values():
+            for header in (resolve(document, header) for header in answer["headers"].values()):
+                assert "example" not in header or faults(document, header["schema"], header["example"]) == []
+
+
+def bodies(document: Json, operation: Json) -> Iterator[Json]:
+    """Every body of an operation: of the request, and of each answer."""
+    yield from operation.get("requestBody", {}).get("content", {}).values()
+    for answer in answers(document, operation).values():
+        yield from answer["content"].values()
+
+
+def test_every_object_names_all_it_has(document: Json) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["additionalProperties"] is False, name
+        assert name.startswith("New") or set(schema["required"]) == schema["properties"].keys(), name
+
+
+def test_nothing_is_described_that_is_not_used(document: Json) -> None:
+    text = orjson.dumps(document).decode()
+    for kind, components in document["components"].items():
+        for name in components:
+            assert f'"#/components/{kind}/{name}"' in text
+
+
+# --- what a body may hold ------------------------------------------------------------------------
+
+
+def is_documented(document: Json, field: str, value: str) -> bool:
+    """Whether the document calls a value of a new lead valid."""
+    schema = document["components"]["schemas"]["NewLead"]["properties"][field]
+    return faults(document, schema, value) == []
+
+
+def is_accepted(field: str, value: str) -> bool:
+    """Whether the service takes it."""
+    try:
+        NewLeadSchema(only=[field]).load({field: value})
+    except ValidationError:
+        return False
+    return True
+
+
+# Every kind of space, and of what is no space although it looks like one.
+ODD = f"{SPACES}\x00\x1c\x1f\x7f\x9f\u200b\ufeffaZ𝔷"
+TEXTS = st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=9)
+
+
+@given(st.sampled_from(["full_name", "company", "message", "source"]), TEXTS)
+def test_a_text_is_accepted_when_the_document_says_so(document: Json, field: str, value: str) -> None:
+    assert is_documented(document, field, value) == is_accepted(field, value)
+
+
+@pytest.mark.parametrize(("field", "most"), [("full_name", 255), ("company", 255), ("message", 2000), ("source", 100)])
+def test_lengths_are_documented_as_they_are_counted(document: Json, field: str, most: int) -> None:
+    for value, accepted in (("𝔷" * most, True), ("𝔷" * (most + 1), False)):
+        assert (is_documented(document, field, value), is_accepted(field, value)) == (accepted, accepted)
+    # Only a name has its spaces removed before it is measured.
+    padded = f" {'z' * most}\u3000"
+    assert is_documented(document, field, padded) == is_accepted(field, padded) == (field == "full_name")
+
+
+@pytest.mark.parametrize(
+    ("value", "accepted"),
+    [
+        (f"{MARKER}@example.com", True),
+        (f"{MARKER}!#$%&'*+-/=?^_`{{|}}~.tag@mail.example.co", True),
+        (f"{MARKER}@bücher.example", True),
+        ("jöhn@bücher.example", True),
+        (f"{MARKER}@xn--bcher-kva.example", True),
+        ("用户@例え.テスト", True),
+        ("χρήστης@παράδειγμα.ελ", True),
+        (f"{MARKER}@" + ".".join(["a" * 60] * 3) + ".example.com", True),
+        (f"{MARKER}@" + ".".join(["a" * 60] * 4) + ".example.com", False),
+        (MARKER, False),
+        (f"{MARKER}@", False),
+        (f"{MARKER}@localhost", False),
+        (f"{MARKER}@example.test", False),
+        (f"{MARKER}@[127.0.0.1]", False),
+        (f"{MARKER}@127.0.0.1", False),
+        (f'"{MARKER}"@example.com', False),
+        (f"{MARKER}@ex_ample.com", False),
+        (f"{MARKER}@-example.com", False),
+        (f"{MARKER}@xn--a.example", False),
+        (f"{MARKER}..dee@example.com", False),
+        (f"{MARKER}@example.com\0", False),
+        (f"{MARKER} dee@example.com", False),
+    ],
+)
+def test_an_address_is_accepted_when_the_document_says_so(document: Json, value: str, accepted: bool) -> None:
+    assert (is_documented(document, "email", value), is_accepted("email", value)) == (accepted, accepted)
