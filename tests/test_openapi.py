@@ -108,19 +108,21 @@ def test_real_answers_have_the_documented_form(client: FlaskClient, new_lead: Ne
         client.post("/leads", data=b"m" * 2**21, content_type="application/json"),
         client.post("/leads"),
         client.get("/leads"),
+        client.get("/leads?limit=1"),
         client.get("/leads?limit=0"),
         client.get("/health"),
         client.get("/ready"),
     ]
 
-    assert [response.status_code for response in seen] == [201, 409, 201, 422, 400, 413, 415, 200, 422, 200, 200]
+    assert [response.status_code for response in seen] == [201, 409, 201, 422, 400, 413, 415, 200, 200, 422, 200, 200]
     for response in seen:
         operation = document["paths"][response.request.path][response.request.method.lower()]
         documented = answers(document, operation)[response.status_code]
         assert faults(document, documented["content"][response.mimetype]["schema"], response.json) == []
-        assert documented["headers"].keys() <= dict(response.headers).keys()
         for name, header in documented["headers"].items():
-            assert faults(document, resolve(document, header)["schema"], response.headers[name]) == []
+            told = resolve(document, header)
+            assert name in response.headers or not told.get("required")
+            assert name not in response.headers or faults(document, told["schema"], response.headers[name]) == []
 
 
 def test_every_status_that_was_answered_is_documented(document: Json, run_log: list[str]) -> None:
