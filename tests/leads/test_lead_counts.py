@@ -129,10 +129,9 @@ def test_the_total_is_exact_after_many_writers_at_once(app: Flask) -> None:
             )
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_writers_of_postgresql_do_not_wait_for_each_other(app: Flask) -> None:
     with app.app_context():
-        if db.engine.dialect.name != "postgresql":
-            pytest.skip("SQLite has one writer at a time")
         with db.engine.connect() as one, db.engine.connect() as other:
             add(one, 1, 1, "a")
             other.execute(text("SET lock_timeout = '100ms'"))
