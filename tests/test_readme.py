@@ -33,7 +33,7 @@ def test_the_tour_shows_real_answers(serve: Serve) -> None:
 
     for command, shown in steps:
         arguments = shlex.split(command.replace("http://127.0.0.1:8000", server.url))
-        answer = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+        answer = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.rstrip("\n")
         assert re.sub(r'"\d{4}-[^"]+Z"', '"2026-02-28T10:00:00Z"', answer) == shown
 
 
