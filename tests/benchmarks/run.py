@@ -8,6 +8,7 @@ request can be compared with /health of the same run, which is the least that a 
 """
 
 import argparse
+import logging
 import statistics
 import sys
 import tempfile
@@ -23,6 +24,9 @@ from leadapi import config, create_app
 from leadapi.fields import Cursor
 from postgres import Postgres
 from servers import Server
+
+# That a server is not up yet is no news.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 SMALL = 1000
 SOURCES = 10
@@ -70,9 +74,13 @@ class Service:
         address = path.format(last=Cursor.encode(self.size - 50), middle=self.size // 2)
         sample = load.measure(self.server.url + address, self.server.process.pid, seconds=seconds, script=script)
         if script:
-            with self.engine.begin() as connection:
-                connection.execute(text("DELETE FROM leads WHERE id > :size"), {"size": self.size})
+            self.remove_new()
         return sample
+
+    def remove_new(self) -> None:
+        """Take away what came after the filling."""
+        with self.engine.begin() as connection:
+            connection.execute(text("DELETE FROM leads WHERE id > :size"), {"size": self.size})
 
 
 def _fill(url: str, size: int) -> Engine:
