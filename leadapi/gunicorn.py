@@ -5,6 +5,7 @@ is imported. Nothing else of leadapi imports it. A name here that equals one of 
 is taken for that setting, `config` for example.
 """
 
+import signal
 from typing import Any
 
 from leadapi import logs
@@ -39,6 +40,8 @@ logconfig_dict = logs.dict_config(_settings.log_level)
 
 def post_fork(_server: Any, worker: Any) -> None:
     """Give each worker connections of its own; the parent's must stay open for the parent."""
+    # The parent's way to take a signal is inherited, and would lose one that comes before the worker has its own.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = worker.app.wsgi()
     with app.app_context():
         db.engine.dispose(close=False)

@@ -57,7 +57,7 @@ def read_body(req: Request) -> bytes:
     """The whole body.
 
     :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
-    :raises BadRequest: it is chunked, and not as HTTP says.
+    :raises BadRequest: it is chunked, and not as HTTP says, or ended before its Content-Length.
     """
     try:
         body = req.get_data(cache=False)
@@ -69,6 +69,8 @@ def read_body(req: Request) -> bytes:
         raise
     except ParseException as exc:
         raise BadRequest("The body is not chunked as HTTP asks for.") from exc
+    if len(body) < (req.content_length or 0):
+        raise BadRequest("The body ended before its Content-Length.")
     return body
 
 
