@@ -18,6 +18,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     settings = config.load(environ)
 
     app = Flask(__name__, static_folder=None)
+    # Otherwise //leads is redirected to whatever the request calls its host.
+    app.url_map.merge_slashes = False
     logs.init_app(app, settings)
     database.init_app(app, settings)
     migrations.init_app(app, settings)

@@ -27,13 +27,14 @@ def show_docs() -> str:
 @blp.get("/docs/start.js")
 def show_start_script() -> Response:
     """What starts Swagger UI; a file of its own, so that a policy may forbid inline scripts."""
-    return send_from_directory(PAGE_ASSETS, "docs.js")
+    return send_from_directory(PAGE_ASSETS, "docs.js", conditional=False)
 
 
 @blp.get("/docs/assets/<path:name>")
 def show_asset(name: str) -> Response:
     """A file of Swagger UI."""
-    return send_from_directory(ASSETS, name, max_age=86400)
+    # Not conditional: Werkzeug fails on dates that no calendar has (OverflowError).
+    return send_from_directory(ASSETS, name, max_age=86400, conditional=False)
 
 
 def init_app(app: Flask) -> None:

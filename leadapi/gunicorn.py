@@ -31,6 +31,9 @@ graceful_timeout = 8
 # Longer than the idle time of common proxies would let them send into a closing connection.
 keepalive = 5
 
+# Otherwise whoever connects from this machine, a proxy too, may choose the scheme and SCRIPT_NAME.
+forwarded_allow_ips = ""
+
 # Both are files in places that a read-only container does not have.
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes its file there safely

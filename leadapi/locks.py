@@ -54,7 +54,8 @@ class WriteLock:
 def _lock_file(path: str, deadline: float) -> int:
     # Opened each time: a descriptor kept open would be shared, lock and all, with forked workers.
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # For the service's user alone: who can open it can hold it.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as exc:
         raise WriteLockUnavailable(exc.strerror) from exc
     while True:

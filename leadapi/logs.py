@@ -17,11 +17,9 @@ from flask import Flask, Response, g, has_request_context, request
 from leadapi.config import Settings
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._:/+=-]{1,128}$")
-# What our own paths look like. Another one may hold anything, an address too.
-PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]{1,100}")
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"])
-# Libraries quote what they were sent: addresses, query strings, header lines.
-QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?|\?\S*|\S*(?:@|%40)\S*")
+# Where a library begins to quote what it was sent: a header line, a path, an address.
+QUOTED = re.compile(r"""['"?]|\s/|\S*(?:@|%40)""")
 MAX_FRAMES = 30
 
 # What every record has; anything else on it was given by the caller as `extra`.
@@ -84,7 +82,8 @@ class JsonFormatter(logging.Formatter):
     @staticmethod
     def _event(record: logging.LogRecord) -> str:
         if record.name.partition(".")[0] != "leadapi":
-            return QUOTED.sub("…", record.getMessage())
+            words, *quoted = QUOTED.split(record.getMessage(), maxsplit=1)
+            return f"{words}…" if quoted else words
         # Flask puts the path into its message.
         return "request.failed" if record.funcName == "log_exception" else record.getMessage()
 
@@ -127,10 +126,19 @@ def _end(response: Response) -> Response:
         "request",
         extra={
             "method": request.method if request.method in METHODS else "…",
-            "path": request.path if PLAIN_PATH.fullmatch(request.path) else "…",
+            "path": _path(),
             "status": response.status_code,
             "duration_ms": round((time.perf_counter() - g.started) * 1000, 2),
             **g.facts,
         },
     )
     return response
+
+
+def _path() -> str:
+    """The path where it is ours; where others may have put anything into it, only its form."""
+    if request.url_rule is None:
+        return "…"
+    if all(isinstance(value, int) for value in (request.view_args or {}).values()):
+        return request.path
+    return request.url_rule.rule

@@ -1,6 +1,7 @@
 """Reads requests strictly: what cannot be understood exactly is refused, and told by name."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
@@ -12,8 +13,13 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
-# How much of a body that is too large is read and forgotten.
-DISCARDED_BYTES, DISCARDED_STEP = 16 * 2**20, 2**16
+PIECE_BYTES = 2**14
+# The processor time that reading one body may take; a body of a MiB in ordinary chunks takes a hundredth of it.
+READ_CPU_SECONDS = 0.2
+# How long a body that is too large is read and forgotten.
+DISCARD_SECONDS = 2.0
+# More than any schema has. Each unknown one costs work, and space in the answer.
+MAX_FIELDS = 100
 
 
 class InvalidFields(UnprocessableEntity):
@@ -21,7 +27,7 @@ class InvalidFields(UnprocessableEntity):
 
     def __init__(self, errors: Mapping[str, list[str]]) -> None:
         names = list(errors)
-        listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        listed = ", ".join(name[:40] for name in names[:5]) + (", …" if len(names) > 5 else "")
         super().__init__(f"{'This field is' if len(names) == 1 else 'These fields are'} not valid: {listed}.")
         self.errors = errors
 
@@ -35,10 +41,15 @@ class Parser(FlaskParser):
         """Parse the body with orjson, which has one exception for every kind of hostile JSON (RFC 8259)."""
         if req.mimetype != "application/json":
             raise UnsupportedMediaType("Send the body as application/json.")
+        if req.content_encoding not in (None, "identity"):
+            raise UnsupportedMediaType("Send the body without a Content-Encoding.")
         try:
-            return orjson.loads(read_body(req))
+            body = orjson.loads(read_body(req))
         except orjson.JSONDecodeError as exc:
             raise BadRequest(f"The body is not valid JSON at line {exc.lineno}, column {exc.colno}.") from exc
+        if isinstance(body, dict) and len(body) > MAX_FIELDS:
+            raise InvalidFields({"body": [f"Has more than {MAX_FIELDS} fields."]})
+        return body
 
     def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
         """Refuse a parameter that is given twice instead of choosing one."""
@@ -59,13 +70,16 @@ def read_body(req: Request) -> bytes:
     :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
     :raises BadRequest: it is chunked, and not as HTTP says, or ended before its Content-Length.
     """
+    # Not get_data(), which cuts a chunked body at MAX_CONTENT_LENGTH without a word.
     try:
-        body = req.get_data(cache=False)
-        # A chunked body is cut at MAX_CONTENT_LENGTH without a word, hence its one byte more.
-        if req.max_content_length is not None and len(body) >= req.max_content_length:
-            raise RequestEntityTooLarge
+        body = b"".join(_pieces(req.stream))
     except RequestEntityTooLarge:
-        _discard(req.environ["wsgi.input"])
+        # Who is still sending would find the connection closed, and no answer.
+        with suppress(BadRequest, OSError, ParseException):
+            deadline = time.monotonic() + DISCARD_SECONDS
+            for _ in _pieces(req.environ["wsgi.input"]):
+                if time.monotonic() > deadline:
+                    break
         raise
     except ParseException as exc:
         raise BadRequest("The body is not chunked as HTTP asks for.") from exc
@@ -74,12 +88,13 @@ def read_body(req: Request) -> bytes:
     return body
 
 
-def _discard(stream: IO[bytes]) -> None:
-    """Read on for a while: who is still sending would find the connection closed, and no answer."""
-    with suppress(OSError, ParseException):
-        for _ in range(DISCARDED_BYTES // DISCARDED_STEP):
-            if not stream.read(DISCARDED_STEP):
-                return
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """The stream, piece by piece, unless putting it together costs too much: chunks can be of one byte each."""
+    started = time.thread_time()
+    while piece := stream.read(PIECE_BYTES):
+        yield piece
+        if time.thread_time() - started > READ_CPU_SECONDS:
+            raise BadRequest("The body comes in too many chunks.")
 
 
 def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Any:

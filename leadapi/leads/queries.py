@@ -30,10 +30,17 @@ def matching(filters: frozenset[str], *, descending: bool) -> Select[Any]:
     return select(*shown).where(*(FILTERS[name] for name in sorted(filters))).order_by(order)
 
 
+# On PostgreSQL, a lead can appear after one with a larger id: see migration 0002.
+settled = select(func.settled_lead_id())
+
+
 @cache
-def page(filters: frozenset[str], *, descending: bool, after: bool) -> Select[Any]:
+def page(filters: frozenset[str], *, descending: bool, after: bool, until: bool) -> Select[Any]:
     """Some of what matches, and at the end of each row the total of it, of the same moment."""
     statement = matching(filters, descending=descending)
+    if until:
+        last: BindParameter[int] = bindparam("until")
+        statement = statement.where(leads.c.id <= last)
     if after:
         cursor: BindParameter[int] = bindparam("after")
         statement = statement.where(leads.c.id < cursor if descending else leads.c.id > cursor)

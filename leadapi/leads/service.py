@@ -90,9 +90,11 @@ def list_leads(
     """
     values = _values(filters)
     names = frozenset(values)
+    # Oldest first, a reader who follows the pages must not pass a lead that is still to appear.
+    until = None if descending else _settled()
     # One more than asked for tells whether there is a next page.
-    bounds = {"limit": limit + 1, "offset": offset, "after": after}
-    statement = queries.page(names, descending=descending, after=after is not None)
+    bounds = {"limit": limit + 1, "offset": offset, "after": after, "until": until}
+    statement = queries.page(names, descending=descending, after=after is not None, until=until is not None)
     rows = db.session.execute(statement, values | bounds).all()
     total = rows[0][-1] if rows else db.session.execute(queries.total(names), values).scalar_one()
     items = [dict(zip(queries.SHOWN, row, strict=False)) for row in rows[:limit]]
@@ -118,6 +120,14 @@ def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
 def _taking(rows: Result[Any], resources: ExitStack) -> Iterator[Sequence[Sequence[Any]]]:
     with resources:
         yield from rows.partitions()
+
+
+def _settled() -> int | None:
+    """The id up to which no lead can appear any more; None on SQLite, where they appear in order."""
+    if db.engine.dialect.name == "sqlite":
+        return None
+    settled: int = db.session.execute(queries.settled).scalar_one()
+    return settled
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:

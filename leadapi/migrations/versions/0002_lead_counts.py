@@ -31,6 +31,41 @@ END;
 """
 
 POSTGRESQL = """
+-- Ids are given in order, but transactions end in any order: a lead can appear after one with a larger
+-- id. So each transaction, before its first id, takes a lock that names a number below it. Who reads
+-- the leads oldest first stops below the least of these numbers, and misses nothing.
+CREATE FUNCTION announce_new_leads() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    low bigint;
+BEGIN
+    -- Once in a transaction, because the table of locks is small. Both end with the transaction.
+    IF coalesce(current_setting('leadapi.announced', true), '') = '' THEN
+        SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END INTO low FROM leads_id_seq;
+        PERFORM pg_advisory_xact_lock_shared((1::bigint << 62) + low);
+        PERFORM set_config('leadapi.announced', 'yes', true);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The largest id below which no lead can appear any more. To be asked for before the leads are read,
+-- in a statement of its own.
+CREATE FUNCTION settled_lead_id() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    given bigint;
+    low bigint;
+BEGIN
+    -- In this order: who is not among the locks yet will get an id above the one given last. Rows that
+    -- somebody copied in with ids of their own may be above that.
+    SELECT greatest(last_value, (SELECT max(id) FROM leads)) INTO given FROM leads_id_seq;
+    SELECT min(((classid::bigint - (1 << 30)) << 32) + objid::bigint) INTO low FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >= 1 << 30
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+    RETURN least(given, low);
+END $$;
+
+CREATE TRIGGER announce_new_leads BEFORE INSERT ON leads
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_new_leads();
+
 -- A writer takes any row of its count that no other transaction holds, or adds one, so writers never
 -- wait for each other here. The rows of a count together are its number.
 CREATE FUNCTION add_to_lead_count(what text, more bigint) RETURNS void LANGUAGE plpgsql AS $$
