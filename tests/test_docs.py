@@ -92,3 +92,11 @@ def test_a_lead_can_be_captured_from_the_page(serve: Serve, page: "Page", policy
     assert (leads["total"], leads["items"][0]["email"]) == (1, "john@example.com")
     assert [url for url in asked if not url.startswith((f"{server.url}/", "data:"))] == []
     assert faults == []
+
+
+@pytest.mark.parametrize("name", ["If-Modified-Since", "If-Range"])
+def test_a_date_that_no_calendar_has_does_no_harm(client: FlaskClient, name: str) -> None:
+    headers = {name: "Mon, 01 Jan 99999999999 00:00:00 GMT", "Range": "bytes=0-1"}
+
+    with client.get("/docs/assets/swagger-ui.css", headers=headers) as response:
+        assert response.status_code == 200

@@ -220,6 +220,20 @@ def test_refuses_another_content_type(client: FlaskClient, content_type: str | N
     assert response.mimetype == "application/problem+json"
 
 
+def test_refuses_a_content_encoding(client: FlaskClient, new_lead: NewLead) -> None:
+    response = client.post("/leads", json=new_lead(), headers={"Content-Encoding": "gzip"})
+
+    assert response.status_code == 415
+    assert body(response) == {"detail": "Send the body without a Content-Encoding."}
+
+
+def test_refuses_more_fields_than_it_would_name(client: FlaskClient, new_lead: NewLead) -> None:
+    response = client.post("/leads", json=new_lead(**{f"field {number}": 0 for number in range(100)}))
+
+    assert response.status_code == 422
+    assert body(response)["errors"] == {"body": ["Has more than 100 fields."]}
+
+
 def test_takes_a_content_type_with_a_charset(client: FlaskClient, new_lead: NewLead) -> None:
     sent = client.application.json.dumps(new_lead())
 

@@ -1,5 +1,8 @@
 """Bodies that are too large, broken or of another kind, as they come over the wire."""
 
+import contextlib
+import socket
+
 import orjson
 import pytest
 
@@ -105,4 +108,30 @@ def test_broken_chunks_are_refused(serve: Serve, database_url: str) -> None:
             statuses[kind] = answer(connection).status
 
     assert statuses == dict.fromkeys(BROKEN_CHUNKS, 400)
+    assert server.get("/leads").json() == {"total": 0, "items": []}
+
+
+def test_a_body_that_ends_early_is_refused(serve: Serve) -> None:
+    server = serve()
+    lead = (LEAD % '"m"').encode()
+
+    with server.connect() as connection:
+        connection.sendall(f"{HEAD}close\r\nContent-Length: 5000\r\n\r\n".encode() + lead)
+        connection.shutdown(socket.SHUT_WR)
+        status = answer(connection).status
+
+    assert status == 400
+    assert server.get("/leads").json() == {"total": 0, "items": []}
+
+
+def test_a_body_in_a_million_chunks_is_given_up(serve: Serve) -> None:
+    server = serve()
+    lead = b"".join(b"1\r\n%c\r\n" % byte for byte in (LEAD % f'"{"m" * 10**6}"').encode()) + b"0\r\n\r\n"
+
+    with server.connect() as connection:
+        connection.sendall(f"{HEAD}close\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(lead)
+        assert answer(connection).status == 400
+
     assert server.get("/leads").json() == {"total": 0, "items": []}
