@@ -28,6 +28,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     docs.init_app(app)
 
     rest = api.init_app(app, settings)
-    rest.register_blueprint(health.blp)
     rest.register_blueprint(leads)
+    rest.register_blueprint(health.blp)
     return app

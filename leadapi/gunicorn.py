@@ -8,6 +8,8 @@ is taken for that setting, `config` for example.
 import signal
 from typing import Any
 
+from gunicorn.http import message
+
 from leadapi import logs
 from leadapi.config import IN_MEMORY, ConfigError, load
 from leadapi.database import db
@@ -30,6 +32,10 @@ timeout = 30
 graceful_timeout = 8
 # Longer than the idle time of common proxies would let them send into a closing connection.
 keepalive = 5
+
+# gunicorn allows 8190 at most, and refuses the rest itself, with an HTML page. The longest query that
+# our own filters allow is longer where every character is percent-encoded.
+message.MAX_REQUEST_LINE = limit_request_line = 2**16
 
 # Otherwise whoever connects from this machine, a proxy too, may choose the scheme and SCRIPT_NAME.
 forwarded_allow_ips = ""

@@ -39,6 +39,8 @@ class Parser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Parse the body with orjson, which has one exception for every kind of hostile JSON (RFC 8259)."""
+        if req.args:
+            raise InvalidFields({name: ["Unknown field."] for name in req.args})
         if req.mimetype != "application/json":
             raise UnsupportedMediaType("Send the body as application/json.")
         if req.content_encoding not in (None, "identity"):

@@ -20,7 +20,7 @@ def broken(name: str) -> str:
 def app_with_a_bug(make_app: MakeApp) -> Flask:
     """An app with a route that fails."""
     app = make_app(DATABASE_URL="sqlite://")
-    app.add_url_rule(f"/<any({MARKER}, broken):name>", "broken", broken)
+    app.add_url_rule("/broken/<name>", "broken", broken)
     return app
 
 
@@ -53,7 +53,7 @@ def test_a_method_that_is_not_answered_is_told_which_are(client: FlaskClient, me
 
 
 def test_a_crash_tells_the_client_nothing(app_with_a_bug: Flask) -> None:
-    response = app_with_a_bug.test_client().get("/broken")
+    response = app_with_a_bug.test_client().get("/broken/now")
 
     assert response.status_code == 500
     assert response.mimetype == "application/problem+json"
@@ -64,7 +64,7 @@ def test_a_crash_tells_the_client_nothing(app_with_a_bug: Flask) -> None:
 def test_a_crash_tells_the_log_where_and_not_whom(app_with_a_bug: Flask, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
 
-    response = app_with_a_bug.test_client().get(f"/{MARKER}?email={MARKER}@example.com")
+    response = app_with_a_bug.test_client().get(f"/broken/{MARKER}?email={MARKER}@example.com")
 
     output = capsys.readouterr().out
     lines: list[dict[str, Any]] = [orjson.loads(line) for line in output.splitlines()]

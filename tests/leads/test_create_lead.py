@@ -220,6 +220,13 @@ def test_refuses_another_content_type(client: FlaskClient, content_type: str | N
     assert response.mimetype == "application/problem+json"
 
 
+def test_refuses_a_query_by_name(client: FlaskClient, new_lead: NewLead) -> None:
+    response = client.post("/leads?source=elsewhere", json=new_lead())
+
+    assert response.status_code == 422
+    assert body(response)["errors"] == {"source": ["Unknown field."]}
+
+
 def test_refuses_a_content_encoding(client: FlaskClient, new_lead: NewLead) -> None:
     response = client.post("/leads", json=new_lead(), headers={"Content-Encoding": "gzip"})
 

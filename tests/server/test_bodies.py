@@ -135,3 +135,11 @@ def test_a_body_in_a_million_chunks_is_given_up(serve: Serve) -> None:
         assert answer(connection).status == 400
 
     assert server.get("/leads").json() == {"total": 0, "items": []}
+
+
+def test_a_long_query_is_answered_by_the_application(serve: Serve) -> None:
+    server = serve()
+
+    refused = server.get(f"/leads?source={'%F0%9D%94%B7' * 2000}")
+
+    assert (refused.status, refused.headers["Content-Type"]) == (422, "application/problem+json")
