@@ -139,7 +139,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """
     if environ is None:
         from_file = {name: value or "" for name, value in dotenv_values(".env").items()}
-        environ = {**from_file, **os.environ}
+        environ = {**from_file, **{name: value for name, value in os.environ.items() if value}}
 
     schema = SettingsSchema()
     given, faults = _given(environ, list(schema.fields))
@@ -170,8 +170,10 @@ def _given(environ: Mapping[str, str], names: list[str]) -> tuple[dict[str, str]
         elif path:
             try:
                 given[name] = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
+            except (OSError, ValueError):
                 faults.append(f"{name}_FILE names a file that cannot be read.")
         elif value:
-            given[name] = value.upper() if name == "LOG_LEVEL" else value
+            given[name] = value
+    if "LOG_LEVEL" in given:
+        given["LOG_LEVEL"] = given["LOG_LEVEL"].upper()
     return given, faults

@@ -140,18 +140,19 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # Straight to the driver: SQLAlchemy's way costs more than the statement.
-        driver: Any = connection.connection.driver_connection
         # A database in memory is one connection, so even readers take turns.
         if not in_memory and not connection.get_execution_options().get("writes"):
+            # Straight to the driver, because this cannot fail and SQLAlchemy's way costs more than the statement.
+            driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN")
             return
         deadline = time.monotonic() + WAIT_SECONDS
         # Held until the connection goes back to the pool, after COMMIT or ROLLBACK.
         connection.info["write_lock"] = lock.acquire(deadline)
         # Only a foreign program can hold the database now. It gets what is left of the time.
-        driver.execute(f"PRAGMA busy_timeout = {max(0, int((deadline - time.monotonic()) * 1000))}")
-        driver.execute("BEGIN IMMEDIATE")
+        patience = max(0, int((deadline - time.monotonic()) * 1000))
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
     def checkin(_connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:

@@ -5,14 +5,13 @@ The shape is RFC 9457 (`application/problem+json`): `detail` is one sentence for
 """
 
 import logging
-import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from flask import Flask, Response
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from leadapi.leads.errors import EmailTaken
@@ -26,11 +25,14 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-# The database is down, overloaded or locked. Nothing was stored; the same request may work soon.
-UNAVAILABLE = (OperationalError, sqlite3.OperationalError, InterfaceError, PoolTimeout, WriteLockUnavailable)
+# The database is down, overloaded or locked; the same request may work soon. If the connection broke
+# during COMMIT, nobody can tell whether the lead is stored: then the same request is answered 409.
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, WriteLockUnavailable)
 RETRY_AFTER_SECONDS = "5"
 # PostgreSQL's undefined_table and undefined_column.
 UNDEFINED = {"42P01", "42703"}
+# PostgreSQL's read_only_sql_transaction: a standby, or a primary that gives way to another.
+READ_ONLY = "25006"
 
 # What a client is told where the error itself has no sentence for it.
 SENTENCES = {
@@ -70,6 +72,7 @@ def init_app(app: Flask) -> None:
     for error in UNAVAILABLE:
         app.register_error_handler(error, _answer_unavailable)
     app.register_error_handler(ProgrammingError, _answer_wrong_statement)
+    app.register_error_handler(InternalError, _answer_internal_error)
 
 
 def _handler(status: HTTPStatus) -> Any:
@@ -90,4 +93,10 @@ def _answer_wrong_statement(error: ProgrammingError) -> Response:
     # Tables that are not there yet are no bug; PostgreSQL says so in this class of error.
     if getattr(error.orig, "sqlstate", None) in UNDEFINED:
         return problem(503, str(SchemaNotCurrent()))
+    raise error
+
+
+def _answer_internal_error(error: InternalError) -> Response:
+    if getattr(error.orig, "sqlstate", None) == READ_ONLY:
+        return _answer_unavailable(error)
     raise error

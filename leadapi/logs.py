@@ -19,8 +19,9 @@ from leadapi.config import Settings
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._:/+=-]{1,128}$")
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"])
 # Where a library begins to quote what it was sent: a header line, a path, an address.
-QUOTED = re.compile(r"""['"?]|\s/|\S*(?:@|%40)""")
+QUOTED = re.compile(r"""(?<!\w)['"]|\?|\s/|\S*(?:@|%40)""")
 MAX_FRAMES = 30
+MAX_CAUSES = 10
 
 # What every record has; anything else on it was given by the caller as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -77,7 +78,12 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info and record.exc_info[0] is not None:
             line["error"], line["cause"], line["stack"] = describe(*record.exc_info)
-        return orjson.dumps(line, str, orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(line, str, orjson.OPT_UTC_Z).decode()
+        except orjson.JSONEncodeError:
+            # What cannot be written is left out; logging itself would print it as it is.
+            safe = {name: line[name] for name in ("time", "level", "logger")}
+            return orjson.dumps({**safe, "event": "log.failed"}, option=orjson.OPT_UTC_Z).decode()
 
     @staticmethod
     def _event(record: logging.LogRecord) -> str:
@@ -92,9 +98,12 @@ def describe(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> tuple[str, list[str], list[str]]:
     """An exception without its words: its type, the types of its causes, and where it went through."""
-    causes = []
+    causes: list[str] = []
     cause = error
-    while (cause := cause and (getattr(cause, "orig", None) or cause.__cause__ or cause.__context__)) is not None:
+    # Causes can go round in a circle.
+    while len(causes) < MAX_CAUSES and (
+        cause := cause and (getattr(cause, "orig", None) or cause.__cause__ or cause.__context__)
+    ):
         state = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
         causes.append(f"{type(cause).__qualname__} {state}" if state else type(cause).__qualname__)
     frames = traceback.extract_tb(trace)[-MAX_FRAMES:]

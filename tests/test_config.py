@@ -142,19 +142,26 @@ def test_reads_a_secret_from_a_file(folder: Path) -> None:
     assert settings.database_url.password == "secret"
 
 
+def test_a_level_may_be_in_lower_case_wherever_it_is_given(folder: Path) -> None:
+    (folder / "level").write_text("info\n")
+
+    assert config.load({"LOG_LEVEL_FILE": str(folder / "level")}).log_level == "INFO"
+
+
 def test_an_empty_variable_counts_as_not_given() -> None:
     assert config.load({"PORT": "", "ENV": "", "ENV_FILE": ""}) == config.load({})
 
 
 def test_the_environment_goes_before_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / ".env").write_text("ENV=staging\nPORT=81\n# a comment\nTHREADS\n")
+    (folder / ".env").write_text("ENV=staging\nPORT=81\nHOST=::\n# a comment\nTHREADS\n")
     monkeypatch.setenv("PORT", "82")
+    monkeypatch.setenv("HOST", "")
     for name in ("ENV", "THREADS"):
         monkeypatch.delenv(name, raising=False)
 
     settings = config.load()
 
-    assert (settings.env, settings.port, settings.threads) == ("staging", 82, 4)
+    assert (settings.env, settings.port, settings.host, settings.threads) == ("staging", 82, "::", 4)
 
 
 def test_given_settings_are_all_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,3 +186,29 @@ def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
     assert body(refused) == {"detail": "The database cannot answer now; try again in a moment."}
     assert listed.status_code == 200
     assert accepted.status_code == 201
+
+
+def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, database_url: str) -> None:
+    app = make_app(DATABASE_URL=database_url, THREADS="1")
+    client = app.test_client()
+    with app.app_context(), db.engine.connect():
+        started = time.monotonic()
+        refused = client.get("/leads")
+        waited = time.monotonic() - started
+
+    assert refused.status_code == 503
+    assert waited < 10
+    assert client.get("/leads").status_code == 200
+
+
+def test_a_lock_on_sqlite_at_the_start_does_not_stop_it(make_app: MakeApp, tmp_path: Path) -> None:
+    foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
+    foreign.execute("PRAGMA journal_mode = WAL")
+    foreign.execute("BEGIN IMMEDIATE")
+
+    client = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/leads.db").test_client()
+    foreign.execute("ROLLBACK")
+    foreign.close()
+
+    assert client.get("/ready").status_code == 200
+    assert client.get("/leads").status_code == 200

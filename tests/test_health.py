@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from conftest import MakeApp, body
 from leadapi.database import begin_write, db
+from postgres import Postgres
 
 
 def test_health_is_what_the_seed_says(client: FlaskClient) -> None:
@@ -49,7 +50,10 @@ def test_is_not_ready_for_a_schema_from_the_future(make_app: MakeApp, database_u
     response = app.test_client().get("/ready")
 
     assert response.status_code == 503
-    assert "not current" in body(response)["detail"]
+    assert body(response)["detail"].startswith("The database schema is newer than this version of leadapi")
+    refused = app.test_cli_runner().invoke(args=["db", "upgrade"])
+    assert refused.exit_code == 1
+    assert "Error: Can't locate revision" in refused.output
 
 
 def test_migrates_as_soon_as_it_can_where_it_may(make_app: MakeApp, empty_database_url: str) -> None:
@@ -58,4 +62,14 @@ def test_migrates_as_soon_as_it_can_where_it_may(make_app: MakeApp, empty_databa
     client = waiting.test_client()
 
     assert client.get("/ready").status_code == 200
+    assert client.get("/leads").status_code == 200
+
+
+def test_a_database_that_takes_only_reads_ends_in_503(make_app: MakeApp, postgres: Postgres) -> None:
+    url = postgres.new_database("migrated")
+    name = url.partition("?")[0].rpartition("/")[2]
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    client = make_app(DATABASE_URL=url).test_client()
+
+    assert client.post("/leads", json={"full_name": "Zebedee", "email": "z@example.com"}).status_code == 503
     assert client.get("/leads").status_code == 200

@@ -1,5 +1,6 @@
 """Leads on the wire: what is accepted and what is shown."""
 
+import re
 from typing import Any
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
@@ -26,6 +27,13 @@ LOCATION = {
 }
 
 
+# In any case, in words that every dialect of regular expressions has.
+RESERVED = "|".join(
+    "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else re.escape(letter) for letter in name)
+    for name in SPECIAL_USE_DOMAIN_NAMES
+)
+
+
 class Email(Line):
     """An email address, normalised."""
 
@@ -35,7 +43,7 @@ class Email(Line):
     documented = {
         "format": "idn-email",
         "maxLength": MAX_LENGTH,
-        "not": {"pattern": rf"""^"|@\[|@[^.\u3002\uff0e\uff61]*$|[0-9]$|\.({"|".join(SPECIAL_USE_DOMAIN_NAMES)})$"""},
+        "not": {"pattern": rf"""^"|@\[|@[^.\u3002\uff0e\uff61]*$|[0-9]$|\.({RESERVED})$"""},
     }
     default_error_messages = {"email": "Not a valid email address."}
 

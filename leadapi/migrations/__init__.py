@@ -31,6 +31,13 @@ class SchemaNotCurrent(Exception):
         return "The database schema is not current; run: flask db upgrade"
 
 
+class SchemaNewer(SchemaNotCurrent):
+    """The database was migrated by a later version of leadapi."""
+
+    def __str__(self) -> str:
+        return "The database schema is newer than this version of leadapi; run the newer version."
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Bring the schema up to date where that is allowed, and say so where it is not.
 
@@ -43,7 +50,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         except SchemaNotCurrent as exc:
             logger.warning("database.schema_not_current", extra={"reason": str(exc)})
         except (OperationalError, WriteLockUnavailable) as exc:
-            logger.warning("database.unavailable", extra={"error": type(exc).__name__})
+            cause = getattr(exc, "orig", None) or exc
+            logger.warning("database.unavailable", extra={"error": type(cause).__name__, "reason": str(cause).strip()})
         finally:
             db.session.remove()
             # Servers fork after this, and a connection must not be shared with the children.
@@ -65,8 +73,8 @@ def require_current() -> None:
     try:
         upgrade()
     except CommandError as exc:
-        # The database knows a version that this code does not: it is newer.
-        raise SchemaNotCurrent from exc
+        # The database has a version that this code does not know.
+        raise SchemaNewer from exc
 
 
 def current() -> str | None:

@@ -22,6 +22,8 @@ class DatabaseGroup(AppGroup):
         except (OperationalError, WriteLockUnavailable) as exc:
             cause = getattr(exc, "orig", None) or exc
             raise click.ClickException(f"The database cannot answer: {cause}") from exc
+        except CommandError as exc:
+            raise click.ClickException(str(exc)) from exc
 
 
 commands = DatabaseGroup("db", help="Look at the database schema and move it.")

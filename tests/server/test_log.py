@@ -22,7 +22,7 @@ STRAY = {
     "as the length": f"POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Length: {ADDRESS}",
     "as the encoding": f"POST /leads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {ADDRESS}",
     "as the expectation": f"POST /leads HTTP/1.1\r\nHost: localhost\r\nExpect: {ADDRESS}",
-    "in too long a line": f"GET /leads?{ADDRESS * 500} HTTP/1.1\r\nHost: localhost",
+    "in too long a line": f"GET /leads?{ADDRESS * 5000} HTTP/1.1\r\nHost: localhost",
 }
 
 
