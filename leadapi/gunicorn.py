@@ -42,7 +42,7 @@ forwarded_allow_ips = ""
 
 # Both are files in places that a read-only container does not have.
 control_socket_disable = True
-worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes its file there safely
+worker_tmp_dir = "/dev/shm"  # noqa: S108  # gunicorn makes its file there safely
 
 logconfig_dict = logs.dict_config(_settings.log_level)
 

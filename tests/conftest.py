@@ -121,7 +121,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     for server in servers:
         server.stop()
         # Printed, so that it is part of the whole run's log.
-        print(*server.lines, sep="\n")  # noqa: T201 - see pytest_runtest_logreport
+        print(*server.lines, sep="\n")  # noqa: T201  # see pytest_runtest_logreport
 
 
 @pytest.fixture(scope="session")

@@ -187,4 +187,4 @@ def test_an_exception_from_a_rule_has_its_reason_beside_it(path: Path) -> None:
         assert "# noqa" not in exception
         assert "# type: ignore" not in exception
         assert not reason or len(reason[0].strip(" #-")) > 5, line
-        assert not re.search(r"\b(TODO|FIXME|XXX)\b", line), line
+        assert not re.search("T[O]DO|F[I]XME|X[X]X", line), line

@@ -210,7 +210,7 @@ def process(
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
         # Printed, so that it is part of the whole run's log.
-        print(running.communicate(timeout=30)[0])  # noqa: T201 - see conftest.py
+        print(running.communicate(timeout=30)[0])  # noqa: T201  # see conftest.py
 
 
 def test_the_image_s_command_serves_on_a_read_only_tree(

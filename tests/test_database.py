@@ -64,7 +64,7 @@ def test_every_instant_survives_both_databases(instant: datetime) -> None:
 
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
-        UTCDateTime().process_bind_param(datetime(2026, 2, 28, 12), SQLITE)  # noqa: DTZ001 - the point
+        UTCDateTime().process_bind_param(datetime(2026, 2, 28, 12), SQLITE)  # noqa: DTZ001  # the point
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_many_may_migrate_at_once(empty_database_url: str) -> None:
     def start() -> None:
         try:
             create_app({"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "on"})
-        except Exception as exc:  # noqa: BLE001 - the test reports whatever it was
+        except Exception as exc:  # noqa: BLE001  # the test reports whatever it was
             failures.append(exc)
 
     threads = [threading.Thread(target=start) for _ in range(6)]

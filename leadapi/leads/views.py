@@ -64,7 +64,7 @@ def _page(page: LeadPage) -> tuple[dict[str, Any], dict[str, str]]:
     return {"total": page.total, "items": page.items}, next_link(page.next_after)
 
 
-def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A002 - the parameter's public name
+def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A002  # the parameter's public name
     """A file that is written while it is sent."""
     media_type = accepted(exports.MEDIA_TYPES, format)
     extension = exports.MEDIA_TYPES[media_type]
