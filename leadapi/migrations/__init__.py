@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import alembic.command
@@ -89,6 +90,7 @@ def _version(connection: Connection) -> str | None:
     return version
 
 
+@cache
 def newest() -> str | None:
     """The version that the models are written for."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()

@@ -92,7 +92,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION count_new_leads() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_leads() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     change record;
 BEGIN
@@ -101,23 +101,10 @@ BEGIN
         UNION ALL
         SELECT 'source:' || source, count(*) FROM changed WHERE source IS NOT NULL GROUP BY source
     LOOP
-        IF change.number > 0 THEN
+        CONTINUE WHEN change.number = 0;
+        IF TG_OP = 'INSERT' THEN
             PERFORM add_to_lead_count(change.counted, change.number);
-        END IF;
-    END LOOP;
-    RETURN NULL;
-END $$;
-
-CREATE FUNCTION count_deleted_leads() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    change record;
-BEGIN
-    FOR change IN
-        SELECT '' AS counted, count(*) AS number FROM changed
-        UNION ALL
-        SELECT 'source:' || source, count(*) FROM changed WHERE source IS NOT NULL GROUP BY source
-    LOOP
-        IF change.number > 0 THEN
+        ELSE
             PERFORM take_from_lead_count(change.counted, change.number);
         END IF;
     END LOOP;
@@ -142,9 +129,9 @@ BEGIN
 END $$;
 
 CREATE TRIGGER count_new_leads AFTER INSERT ON leads
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_new_leads();
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_leads();
 CREATE TRIGGER count_deleted_leads AFTER DELETE ON leads
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_leads();
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_leads();
 CREATE TRIGGER count_moved_lead AFTER UPDATE OF source ON leads
     FOR EACH ROW WHEN (OLD.source IS DISTINCT FROM NEW.source) EXECUTE FUNCTION count_moved_lead();
 CREATE TRIGGER count_no_leads AFTER TRUNCATE ON leads
