@@ -51,6 +51,8 @@ class Incoming:
         self.max_body = max_body
         self.data = bytearray()
         self.request: Any = None
+        # Whether there may be more on the wire, of which nothing is wanted.
+        self.forgotten = False
         # How far the data has been looked at; in a chunked body, where its next chunk begins.
         self._seen = 0
         # The size of the body on the wire; None where only its chunks can tell.
@@ -70,9 +72,9 @@ class Incoming:
 
     def awaits_continue(self) -> bool:
         """Whether the client waits for a word before it sends the body; told once."""
-        awaits = bool(self.request and self.request._expected_100_continue)  # noqa: SLF001  # it has no public name
+        awaits = bool(self.request and self.request._expected_100_continue)
         if awaits:
-            self.request._expected_100_continue = False  # noqa: SLF001  # the same
+            self.request._expected_100_continue = False
         return awaits
 
     def take(self) -> tuple[Any, bytes]:
@@ -81,6 +83,7 @@ class Incoming:
         :raises ParseException, OSError: its chunks are broken.
         :raises BadRequest: its chunks are too many.
         """
+        self.awaits_continue()
         request, self.request = self.request, None
         end = len(self.data) if self._size is None else min(self._size, len(self.data))
         body = bytes(self.data[:end])
@@ -150,6 +153,10 @@ class Incoming:
 
     def _do_without_body(self) -> None:
         self.request.force_close()
-        self.request._expected_100_continue = False  # noqa: SLF001  # it has no public name
-        self.data.clear()
+        self.forget()
         self._size = 0
+
+    def forget(self) -> None:
+        """Want nothing more of this client."""
+        self.data.clear()
+        self.forgotten = True

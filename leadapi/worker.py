@@ -15,21 +15,19 @@ import os
 import queue
 import resource
 import select
-import secrets
 import socket
 import threading
 import time
 from contextlib import suppress
-from enum import Enum, auto
 from io import BytesIO
 from typing import Any
 
 from gunicorn.http import wsgi
-from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, NoMoreData, ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import HTTPException
 
-from leadapi import errors
+from leadapi.connections import SECONDS, Answer, Connection, Phase, TooSlow, refusal
 from leadapi.framing import Incoming
 
 RECEIVE_BYTES = 2**16
@@ -41,72 +39,6 @@ OWN_FILES = 100
 # Closing the oldest means looking at all, so some are closed at a time.
 SHARE = 20
 
-REFUSALS = {
-    LimitRequestLine: (414, "The address is too long."),
-    LimitRequestHeaders: (431, "The header of the request is too large."),
-    ExpectationFailed: (417, "The only expectation that can be met is 100-continue."),
-}
-NOT_HTTP = (400, "The request is not what HTTP asks for.")
-TOO_SLOW = (408, "The request took too long to come.")
-
-
-
-
-class Phase(Enum):
-    """What a connection waits for."""
-
-    IDLE = auto()
-    HEAD = auto()
-    BODY = auto()
-    THREAD = auto()
-    TAKING = auto()
-    GOODBYE = auto()
-
-
-# The seconds that each may take; IDLE has gunicorn's `keepalive`. A head is one packet, as a rule.
-SECONDS = {
-    Phase.HEAD: 10.0,
-    # More for each byte that moves, so that a slow line is no obstacle.
-    Phase.BODY: 10.0,
-    Phase.TAKING: 10.0,
-    # Who was answered before all was sent would lose the answer with the connection.
-    Phase.GOODBYE: 2.0,
-}
-BYTES_PER_SECOND = 10_000
-
-
-class Connection:
-    """A client. It belongs to whoever has taken it: the loop, out of `waiting`, or a thread, out of `ready`."""
-
-    def __init__(self, sock: socket.socket, client: Any, server: Any, incoming: Incoming) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.client = client
-        self.server = server
-        self.incoming = incoming
-        # What is still to be sent, and whether more requests are welcome after that.
-        self.outgoing = memoryview(b"")
-        self.stays = True
-        self.phase = Phase.THREAD
-        self.since = 0.0
-        # How many bytes have moved in this phase.
-        self.moved = 0
-        self.held = 0
-
-
-class Answer:
-    """What gunicorn's Response takes for a socket: it gathers what is to be sent."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.sendall = self.pieces.append
-
-    def take(self) -> bytes:
-        """What has been gathered since."""
-        data = b"".join(self.pieces)
-        self.pieces.clear()
-        return data
-
 
 class SteadyWorker(Worker):
     """One loop that reads and sends for all, and `threads` threads that answer."""
@@ -116,10 +48,10 @@ class SteadyWorker(Worker):
         self.seconds = {Phase.IDLE: float(self.cfg.keepalive), **SECONDS}
         self.max_body = self.wsgi.config["MAX_CONTENT_LENGTH"]
         self.max_held = max(HELD_BYTES, 4 * self.max_body)
-        # A process may have many more than the 1024 files that some systems begin with.
-        files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        self.capacity = min(self.cfg.worker_connections, most - OWN_FILES)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.capacity = self.cfg.worker_connections
+        if files != resource.RLIM_INFINITY:
+            self.capacity = max(min(self.capacity, files - OWN_FILES), 1)
         self.held = 0
         self.held_lock = threading.Lock()
         self.connections: dict[int, Connection] = {}
@@ -132,6 +64,7 @@ class SteadyWorker(Worker):
         self.swept = 0.0
         for _ in range(self.cfg.threads):
             threading.Thread(target=self._answer_all, daemon=True).start()
+        self._sweep(time.monotonic())
 
         while self.alive and self.ppid == os.getppid():
             self._turn(1.0)
@@ -224,13 +157,9 @@ class SteadyWorker(Worker):
     def _sweep(self, now: float) -> None:
         """Close what has waited for too long, and accept connections as long as there is room."""
         for connection in list(self.waiting):
-            earned = connection.moved / BYTES_PER_SECOND if connection.phase in (Phase.BODY, Phase.TAKING) else 0
-            if now > connection.since + self.seconds[connection.phase] + earned:
+            if now > connection.since + self.seconds[connection.phase] + connection.earned():
                 del self.waiting[connection]
-                if connection.phase in (Phase.HEAD, Phase.BODY):
-                    self._guarded(self._refuse_slow, connection)
-                else:
-                    self._close(connection)
+                self._guarded(self._give_up, connection)
         accepting = self.alive and (len(self.connections) < self.capacity or bool(self.waiting))
         if accepting != self.accepting:
             self.accepting = accepting
@@ -239,6 +168,12 @@ class SteadyWorker(Worker):
                     self.poll.register(fd, select.EPOLLIN)
                 else:
                     self.poll.unregister(fd)
+
+    def _give_up(self, connection: Connection) -> None:
+        if connection.phase in (Phase.HEAD, Phase.BODY):
+            self._refuse(connection, TooSlow())
+        else:
+            self._close(connection)
 
     def _close_oldest(self, count: int, freed: int = 0) -> None:
         """Close so many that wait, and more until so many bytes are freed."""
@@ -285,7 +220,7 @@ class SteadyWorker(Worker):
             if connection.incoming.is_whole():
                 self._hand_over(connection)
                 return
-        except (ParseException, BadRequest) as exc:
+        except (ParseException, HTTPException) as exc:
             self._refuse(connection, exc)
             return
         if connection.incoming.awaits_continue():
@@ -300,22 +235,11 @@ class SteadyWorker(Worker):
         self.ready.put(connection)
 
     def _refuse(self, connection: Connection, reason: Exception) -> None:
+        """Answer in place of the application."""
         self.log.warning("Invalid request from ip=%s: %s", connection.client[0], type(reason).__name__)
-        if isinstance(reason, BadRequest):
-            self._refuse_with(connection, 400, str(reason.description))
-        else:
-            self._refuse_with(connection, *REFUSALS.get(type(reason), NOT_HTTP))
-
-    def _refuse_slow(self, connection: Connection) -> None:
-        self._refuse_with(connection, *TOO_SLOW)
-
-    def _refuse_with(self, connection: Connection, status: int, detail: str) -> None:
-        """Answer in place of the application, in its one shape of errors."""
-        response = errors.problem(status, detail, headers={"Connection": "close"})
-        response.headers["X-Request-Id"] = secrets.token_hex(16)
-        connection.incoming.data.clear()
+        connection.outgoing = memoryview(refusal(reason))
         connection.stays = False
-        connection.outgoing = memoryview(f"HTTP/1.1 {response.status}\r\n{response.headers}".encode() + response.data)
+        connection.incoming.forget()
         self._send(connection)
 
     def _send(self, connection: Connection) -> None:
@@ -331,9 +255,12 @@ class SteadyWorker(Worker):
             self._wait(connection, Phase.TAKING)
         elif connection.stays:
             self._go_on(connection)
-        else:
+        elif connection.incoming.forgotten:
+            # Closed at once, the client would lose the answer over what it is still sending.
             connection.sock.shutdown(socket.SHUT_WR)
             self._wait(connection, Phase.GOODBYE)
+        else:
+            self._close(connection)
 
     def _close(self, connection: Connection) -> None:
         if self.connections.pop(connection.fd, None) is not None:
@@ -351,7 +278,7 @@ class SteadyWorker(Worker):
         """Answer a request; whatever the client does not take at once is left to the loop."""
         try:
             request, body = connection.incoming.take()
-        except (ParseException, NoMoreData, BadRequest) as exc:
+        except (ParseException, NoMoreData, HTTPException) as exc:
             self._refuse(connection, exc)
             return
         self.nr += 1
