@@ -40,6 +40,7 @@ SECONDS = {
     Phase.GOODBYE: 2.0,
 }
 BYTES_PER_SECOND = 10_000
+NOTHING = memoryview(b"")
 
 
 class TooSlow(RequestTimeout):
@@ -58,7 +59,7 @@ class Connection:
         self.server = server
         self.incoming = incoming
         # What is still to be sent, and whether more requests are welcome after that.
-        self.outgoing = memoryview(b"")
+        self.outgoing = NOTHING
         self.stays = True
         self.phase = Phase.THREAD
         self.since = 0.0

@@ -18,8 +18,10 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 from gunicorn.http import wsgi
@@ -27,7 +29,7 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
 from werkzeug.exceptions import HTTPException
 
-from leadapi.connections import SECONDS, Answer, Connection, Phase, TooSlow, refusal
+from leadapi.connections import NOTHING, SECONDS, Answer, Connection, Phase, TooSlow, refusal
 from leadapi.framing import Incoming
 
 RECEIVE_BYTES = 2**16
@@ -48,12 +50,19 @@ class SteadyWorker(Worker):
         self.seconds = {Phase.IDLE: float(self.cfg.keepalive), **SECONDS}
         self.max_body = self.wsgi.config["MAX_CONTENT_LENGTH"]
         self.max_held = max(HELD_BYTES, 4 * self.max_body)
+        # Asking gunicorn's own object for its settings is most of the cost of parsing.
+        self.settings = SimpleNamespace(
+            **{name: setting.get() for name, setting in self.cfg.settings.items()},
+            is_ssl=self.cfg.is_ssl,
+            forwarded_allow_networks=self.cfg.forwarded_allow_networks,
+        )
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.capacity = self.cfg.worker_connections
         if files != resource.RLIM_INFINITY:
             self.capacity = max(min(self.capacity, files - OWN_FILES), 1)
         self.held = 0
-        self.held_lock = threading.Lock()
+        # Closing a connection while others are made room for tells what it held, too.
+        self.holding = threading.RLock()
         self.connections: dict[int, Connection] = {}
         self.waiting: dict[Connection, bool] = {}
         self.ready: queue.SimpleQueue[Connection] = queue.SimpleQueue()
@@ -90,10 +99,9 @@ class SteadyWorker(Worker):
                     self._guarded(self._move, connection)
             elif fd in self.listeners:
                 self._accept(*self.listeners[fd])
-            else:
+            elif fd == self.PIPE[0]:
+                # A signal.
                 os.read(fd, 4096)
-        if self.held > self.max_held:
-            self._make_room()
         if (now := time.monotonic()) >= self.swept + min(timeout, 1.0):
             self.swept = now
             self.notify()
@@ -103,8 +111,9 @@ class SteadyWorker(Worker):
         """Take a step of a connection, which fails for itself alone."""
         try:
             step(connection)
-        except OSError:
-            # The client is gone.
+        except OSError as exc:
+            # The client is gone, as a rule.
+            self.log.debug("Closing connection: %s", type(exc).__name__)
             self._close(connection)
         except Exception:
             self.log.exception("Error handling request")
@@ -123,7 +132,7 @@ class SteadyWorker(Worker):
                 self._close_oldest(1 + len(self.waiting) // SHARE)
             return
         sock.setblocking(False)
-        connection = Connection(sock, client, server, Incoming(self.cfg, client, self.max_body))
+        connection = Connection(sock, client, server, Incoming(self.settings, client, self.max_body))
         self.connections[connection.fd] = connection
         self.poll.register(connection.fd, 0)
         self._wait(connection, Phase.IDLE)
@@ -157,8 +166,8 @@ class SteadyWorker(Worker):
     def _sweep(self, now: float) -> None:
         """Close what has waited for too long, and accept connections as long as there is room."""
         for connection in list(self.waiting):
-            if now > connection.since + self.seconds[connection.phase] + connection.earned():
-                del self.waiting[connection]
+            late = now > connection.since + self.seconds[connection.phase] + connection.earned()
+            if late and self.waiting.pop(connection, False):
                 self._guarded(self._give_up, connection)
         accepting = self.alive and (len(self.connections) < self.capacity or bool(self.waiting))
         if accepting != self.accepting:
@@ -175,21 +184,6 @@ class SteadyWorker(Worker):
         else:
             self._close(connection)
 
-    def _close_oldest(self, count: int, freed: int = 0) -> None:
-        """Close so many that wait, and more until so many bytes are freed."""
-        for connection in sorted(self.waiting, key=lambda connection: connection.since):
-            if count <= 0 and freed <= 0:
-                return
-            if count <= 0 and not connection.held:
-                continue
-            del self.waiting[connection]
-            count -= 1
-            freed -= connection.held
-            self._close(connection)
-
-    def _make_room(self) -> None:
-        self._close_oldest(0, self.held - self.max_held + self.max_held // SHARE)
-
     # --- the loop or a thread ------------------------------------------------------------------------
 
     def _wait(self, connection: Connection, phase: Phase) -> None:
@@ -198,7 +192,10 @@ class SteadyWorker(Worker):
             connection.phase = phase
             connection.since = time.monotonic()
             connection.moved = 0
-        held = len(connection.incoming.data) + len(connection.outgoing)
+        held = len(connection.incoming.data)
+        if connection.outgoing:
+            # A part of it keeps all of it.
+            held += memoryview(connection.outgoing.obj).nbytes
         if held != connection.held:
             self._hold(connection, held)
         # In this order, or the event could come first and find nobody who waits for it.
@@ -208,11 +205,22 @@ class SteadyWorker(Worker):
             self.poll.modify(connection.fd, event | select.EPOLLONESHOT)
 
     def _hold(self, connection: Connection, held: int) -> None:
-        with self.held_lock:
+        """Take down how much memory a connection holds, and make room where that is too much."""
+        with self.holding:
             self.held += held - connection.held
             connection.held = held
-        if self.held > self.max_held:
-            os.write(self.PIPE[1], b".")
+            if self.held > self.max_held:
+                self._close_oldest(self.held - self.max_held + self.max_held // SHARE, lambda other: other.held)
+
+    def _close_oldest(self, needed: int, gain: Callable[[Connection], int] = lambda _: 1) -> None:
+        """Close those that have waited for longest, until what is gained is as much as needed."""
+        for connection in sorted(self.waiting, key=lambda connection: connection.since):
+            gained = gain(connection)
+            if gained and self.waiting.pop(connection, False):
+                self._close(connection)
+                needed -= gained
+            if needed <= 0:
+                return
 
     def _go_on(self, connection: Connection) -> None:
         """Hand over the next request, or wait for the rest of it."""
@@ -253,7 +261,10 @@ class SteadyWorker(Worker):
             connection.moved += sent
         if connection.outgoing:
             self._wait(connection, Phase.TAKING)
-        elif connection.stays:
+            return
+        # An empty view would keep what it is a view of.
+        connection.outgoing = NOTHING
+        if connection.stays:
             self._go_on(connection)
         elif connection.incoming.forgotten:
             # Closed at once, the client would lose the answer over what it is still sending.
@@ -285,7 +296,7 @@ class SteadyWorker(Worker):
         if self.nr >= self.max_requests:
             self.alive = False
         answer = Answer()
-        response, environ = wsgi.create(request, answer, connection.client, connection.server, self.cfg)
+        response, environ = wsgi.create(request, answer, connection.client, connection.server, self.settings)
         environ["wsgi.multithread"] = True
         environ["wsgi.input"] = BytesIO(body)
         if not self.alive:
