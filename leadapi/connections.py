@@ -1,5 +1,6 @@
 """A client of the worker: what it waits for, how long it may, and how it is refused before its request is whole."""
 
+import resource
 import secrets
 import socket
 from enum import Enum, auto
@@ -41,6 +42,8 @@ SECONDS = {
 }
 BYTES_PER_SECOND = 10_000
 NOTHING = memoryview(b"")
+# File descriptors that are not for clients: databases, the log, listening.
+OWN_FILES = 100
 
 
 class TooSlow(RequestTimeout):
@@ -96,3 +99,9 @@ def refusal(reason: Exception) -> bytes:
     response = errors.problem(status, detail, headers=headers)
     head = f"HTTP/1.1 {response.status}\r\n{response.headers}"
     return head.encode() + bytes(response.data)
+
+
+def affordable(wanted: int) -> int:
+    """So many connections, or fewer where the system allows a process fewer files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if files == resource.RLIM_INFINITY else max(min(wanted, files - OWN_FILES), 1)

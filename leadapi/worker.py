@@ -13,7 +13,6 @@ It stands on gunicorn's parsers, its Response and its base worker, which are no 
 import errno
 import os
 import queue
-import resource
 import select
 import socket
 import threading
@@ -21,7 +20,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 
 from gunicorn.http import wsgi
@@ -29,15 +27,13 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
 from werkzeug.exceptions import HTTPException
 
-from leadapi.connections import NOTHING, SECONDS, Answer, Connection, Phase, TooSlow, refusal
-from leadapi.framing import Incoming
+from leadapi.connections import NOTHING, SECONDS, Answer, Connection, Phase, TooSlow, affordable, refusal
+from leadapi.framing import Incoming, parser_settings
 
 RECEIVE_BYTES = 2**16
 # What requests and answers of slow clients may take of the memory of a worker. Four of the largest bodies
 # fit in any case.
 HELD_BYTES = 2**26
-# File descriptors that are not for clients: databases, the log, listening.
-OWN_FILES = 100
 # Closing the oldest means looking at all, so some are closed at a time.
 SHARE = 20
 
@@ -50,16 +46,8 @@ class SteadyWorker(Worker):
         self.seconds = {Phase.IDLE: float(self.cfg.keepalive), **SECONDS}
         self.max_body = self.wsgi.config["MAX_CONTENT_LENGTH"]
         self.max_held = max(HELD_BYTES, 4 * self.max_body)
-        # Asking gunicorn's own object for its settings is most of the cost of parsing.
-        self.settings = SimpleNamespace(
-            **{name: setting.get() for name, setting in self.cfg.settings.items()},
-            is_ssl=self.cfg.is_ssl,
-            forwarded_allow_networks=self.cfg.forwarded_allow_networks,
-        )
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.capacity = self.cfg.worker_connections
-        if files != resource.RLIM_INFINITY:
-            self.capacity = max(min(self.capacity, files - OWN_FILES), 1)
+        self.settings = parser_settings(self.cfg)
+        self.capacity = affordable(self.cfg.worker_connections)
         self.held = 0
         # Closing a connection while others are made room for tells what it held, too.
         self.holding = threading.RLock()
@@ -118,8 +106,6 @@ class SteadyWorker(Worker):
         except Exception:
             self.log.exception("Error handling request")
             self._close(connection)
-
-    # --- the loop ------------------------------------------------------------------------------------
 
     def _accept(self, listener: Any, server: Any) -> None:
         if len(self.connections) >= self.capacity:
@@ -183,8 +169,6 @@ class SteadyWorker(Worker):
             self._refuse(connection, TooSlow())
         else:
             self._close(connection)
-
-    # --- the loop or a thread ------------------------------------------------------------------------
 
     def _wait(self, connection: Connection, phase: Phase) -> None:
         """Leave a connection to the loop."""
@@ -278,8 +262,6 @@ class SteadyWorker(Worker):
             if connection.held:
                 self._hold(connection, 0)
             connection.sock.close()
-
-    # --- the threads ---------------------------------------------------------------------------------
 
     def _answer_all(self) -> None:
         while True:
