@@ -146,7 +146,7 @@ def _prepare_sqlite(engine: Engine) -> None:
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN")
             return
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + connection.get_execution_options().get("patience", WAIT_SECONDS)
         # Held until the connection goes back to the pool, after COMMIT or ROLLBACK.
         connection.info["write_lock"] = lock.acquire(deadline)
         # Only a foreign program can hold the database now. It gets what is left of the time.
