@@ -6,27 +6,33 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert
-from sqlalchemy.engine import Result, RowMapping
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.engine import Result
 
-from leadapi.database import begin_write, db, violated
+from leadapi import driver
+from leadapi.database import db
+from leadapi.driver import DriverConnection, Row, Statement
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken
-
-_insert = insert(queries.leads).returning(*queries.shown)
 
 # How many rows an export reads at a time.
 CHUNK = 1000
 
 
 @dataclass(frozen=True)
+class ShownLead:
+    """A lead as clients see it."""
+
+    id: int
+    json: str
+
+
+@dataclass(frozen=True)
 class LeadPage:
-    """Some of the leads that match, in order, and how many match in all."""
+    """Some of the leads that match, in order and as JSON, and how many match in all."""
 
     total: int
-    items: list[dict[str, Any]]
+    items: list[str]
     # The id after which the next page begins; None on the last page.
     next_after: int | None
 
@@ -47,7 +53,7 @@ def create_lead(
     company: str | None = None,
     message: str | None = None,
     source: str | None = None,
-) -> RowMapping:
+) -> ShownLead:
     """Store a new lead and return it.
 
     :param email: an address as `emails.normalize_email` returns it.
@@ -63,18 +69,11 @@ def create_lead(
         # To the second, which is what is shown: a time that was read can be compared with one stored.
         "created_at": datetime.now(UTC).replace(microsecond=0),
     }
-    begin_write()
-    try:
-        lead = db.session.execute(_insert, values).mappings().one()
-    except IntegrityError as exc:
-        db.session.rollback()
-        # The database decides, so two requests at once cannot both win. But it may have
-        # refused for another reason: only name the one that is really there.
-        if violated(exc) == "uq_leads_email_key":
-            raise EmailTaken from exc
-        raise
-    db.session.commit()
-    return lead
+    # The database decides, so two requests at once cannot both win.
+    rows = driver.write(queries.insert, values)
+    if not rows:
+        raise EmailTaken
+    return ShownLead(*rows[0])
 
 
 def list_leads(
@@ -90,15 +89,13 @@ def list_leads(
     """
     values = _values(filters)
     names = frozenset(values)
-    # Oldest first, a reader who follows the pages must not pass a lead that is still to appear.
-    until = None if descending else _settled()
+    bounded = not descending and db.engine.dialect.name != "sqlite"
     # One more than asked for tells whether there is a next page.
-    bounds = {"limit": limit + 1, "offset": offset, "after": after, "until": until}
-    statement = queries.page(names, descending=descending, after=after is not None, until=until is not None)
-    rows = db.session.execute(statement, values | bounds).all()
-    total = rows[0][-1] if rows else db.session.execute(queries.total(names), values).scalar_one()
-    items = [dict(zip(queries.SHOWN, row, strict=False)) for row in rows[:limit]]
-    return LeadPage(total, items, items[-1]["id"] if len(rows) > limit else None)
+    bounds = {"limit": limit + 1, "offset": offset, "after": after}
+    statement = queries.page(names, descending=descending, after=after is not None, until=bounded)
+    rows = (_read_settled if bounded else driver.read)(statement, values | bounds)
+    total = rows[0][-1] if rows else driver.read(queries.total(names), values)[0][0]
+    return LeadPage(total, [row[1] for row in rows[:limit]], rows[limit - 1][0] if len(rows) > limit else None)
 
 
 def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
@@ -108,7 +105,7 @@ def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
         `created_from` and `created_to` (aware times, both included).
     """
     values = _values(filters)
-    statement = queries.matching(frozenset(values), descending=descending)
+    statement = queries.matching(frozenset(values), queries.shown, descending=descending)
     with ExitStack() as stack:
         # A connection of its own: the session ends with the request, and the rows are read after it.
         connection = stack.enter_context(db.engine.connect().execution_options(yield_per=CHUNK))
@@ -122,12 +119,20 @@ def _taking(rows: Result[Any], resources: ExitStack) -> Iterator[Sequence[Sequen
         yield from rows.partitions()
 
 
-def _settled() -> int | None:
-    """The id up to which no lead can appear any more; None on SQLite, where they appear in order."""
-    if db.engine.dialect.name == "sqlite":
-        return None
-    settled: int = db.session.execute(queries.settled).scalar_one()
-    return settled
+def _read_settled(statement: Statement, values: dict[str, Any]) -> list[Row]:
+    """The rows up to the first lead that may still appear: a reader who follows the pages must not pass it.
+
+    What is settled stays so. Hence what was known before serves a page that is full, and only the
+    pages at the end of the list have to ask.
+    """
+    with DriverConnection() as connection:
+        known = connection.memory.get("settled", 0)
+        rows = connection.run(statement, values | {"until": known})
+        if len(rows) < values["limit"]:
+            settled = connection.memory["settled"] = connection.run(queries.settled, {})[0][0]
+            if settled != known:
+                rows = connection.run(statement, values | {"until": settled})
+    return rows
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:

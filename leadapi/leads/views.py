@@ -4,12 +4,11 @@ from typing import Any
 
 from flask import Response, request
 from flask.views import MethodView
-from sqlalchemy.engine import RowMapping
 
 from leadapi import logs
 from leadapi.api import Blueprint, accepted, next_link
 from leadapi.leads import exports, schemas, service
-from leadapi.leads.service import LeadPage
+from leadapi.leads.service import LeadPage, ShownLead
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -23,7 +22,7 @@ class LeadsView(MethodView):
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
     @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION})
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
-    def post(self, new_lead: dict[str, Any]) -> tuple[RowMapping, dict[str, str]]:
+    def post(self, new_lead: dict[str, Any]) -> Response:
         """Capture a lead"""
         return _created(service.create_lead(**new_lead))
 
@@ -34,7 +33,7 @@ class LeadsView(MethodView):
         200, schemas.LeadPageSchema, example={"total": 1, "items": [schemas.LEAD]}, headers={"Link": schemas.NEXT}
     )
     @blp.refuses(422, 500, 503)
-    def get(self, args: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    def get(self, args: dict[str, Any]) -> Response:
         """List leads"""
         return _page(service.list_leads(**args))
 
@@ -56,15 +55,17 @@ class LeadExportView(MethodView):
         return _download(**args)
 
 
-def _created(lead: RowMapping) -> tuple[RowMapping, dict[str, str]]:
+def _created(lead: ShownLead) -> Response:
     """The lead with the header that says where it is, and its id for the log."""
-    logs.note(lead_id=lead["id"])
-    return lead, {"Location": f"{request.script_root}/leads/{lead['id']}"}
+    logs.note(lead_id=lead.id)
+    location = f"{request.script_root}/leads/{lead.id}"
+    return Response(lead.json, 201, {"Location": location}, mimetype="application/json")
 
 
-def _page(page: LeadPage) -> tuple[dict[str, Any], dict[str, str]]:
+def _page(page: LeadPage) -> Response:
     """The page with the header that says where the next one is."""
-    return {"total": page.total, "items": page.items}, next_link(page.next_after)
+    body = f'{{"total":{page.total},"items":[{",".join(page.items)}]}}'
+    return Response(body, 200, next_link(page.next_after), mimetype="application/json")
 
 
 def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A002  # the parameter's public name
