@@ -13,7 +13,6 @@ from leadapi.config import Settings
 from leadapi.keys import service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
-from leadapi.keys.service import ALL
 from leadapi.locks import WriteLockUnavailable
 from leadapi.security import OPEN, Requirement
 
@@ -23,17 +22,6 @@ OPEN_BLUEPRINTS = {"docs", "api-docs"}
 UNMARKED = Requirement("admin")
 
 logger = logging.getLogger(__name__)
-
-
-def may(scope: str) -> bool:
-    """Whether the caller of this request may do what the scope allows; with AUTH=off everybody may."""
-    return scope in g.get("scopes", ALL)
-
-
-def caller() -> str | None:
-    """The public id of the caller's key; None where no key was needed."""
-    key_id: str | None = g.get("key_id")
-    return key_id
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from conftest import MakeApp, make_key
+from leadapi import callers
 from leadapi.database import db
-from leadapi.keys import guard, service
+from leadapi.keys import service
 from leadapi.keys.errors import KeyRefused
 from leadapi.keys.models import ApiKey
 from leadapi.keys.ring import KeyRing
@@ -116,7 +117,7 @@ def test_others_can_ask_who_is_calling_and_what_they_may(app: Flask) -> None:
 
     @app.after_request
     def ask(response: Response) -> Response:
-        asked.append((guard.caller(), guard.may("read"), guard.may("write")))
+        asked.append((callers.actor(), callers.may("read"), callers.may("write")))
         return response
 
     reader, admin = make_key(app, "read"), make_key(app, "admin")
@@ -134,8 +135,9 @@ def test_everybody_may_everything_with_auth_off(make_app: MakeApp) -> None:
     app = make_app(DATABASE_URL="sqlite://")
 
     with app.test_request_context():
-        assert guard.may("read")
-        assert guard.caller() is None
+        assert callers.may("write")
+        assert callers.may_read_leads()
+        assert callers.actor() is None
         assert "scopes" not in g
 
 
