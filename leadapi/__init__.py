@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import api, config, database, docs, errors, health, logs, migrations
+from leadapi.keys import guard
+from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -24,7 +26,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     database.init_app(app, settings)
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)
+    app.cli.add_command(keys_commands)
     errors.init_app(app)
+    guard.init_app(app, settings)
     docs.init_app(app)
 
     rest = api.init_app(app, settings)

@@ -15,9 +15,10 @@ from werkzeug.exceptions import (
     NotAcceptable,
 )
 
-from leadapi import errors, logs
+from leadapi import errors, logs, security
 from leadapi.config import Settings
 from leadapi.fields import Cursor
+from leadapi.keys.errors import KeyRefused, ScopeMissing
 from leadapi.parsing import Parser
 
 VERSION = "1.0.0"
@@ -26,6 +27,8 @@ Captures leads: people who asked to be contacted. Each email address is stored o
 
 Every error is `application/problem+json` (RFC 9457). `detail` is one sentence for people.
 A 422 adds `errors`, a map from field to messages.
+
+Where the service asks for keys (`AUTH=on`), each operation says which scope it needs; `admin` includes all others.
 
 Every answer carries `X-Request-Id`: the caller's own when it sent a well-formed one. The log has it too.
 """
@@ -65,7 +68,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks.append(self._finish_responses_doc)
+        self._prepare_doc_cbks += [self._add_requirement_doc, self._finish_responses_doc]
 
     def refuses(self, *statuses: int) -> Callable[[Any], Any]:
         """Decorator: the errors this operation can answer with."""
@@ -76,6 +79,29 @@ class Blueprint(flask_smorest.Blueprint):
             return function
 
         return decorator
+
+    def requires(self, scope: str | None, *, public: bool = False) -> Callable[[Any], Any]:
+        """Decorator: what a caller of this operation needs. Every operation has one.
+
+        :param scope: one of `keys.service.SCOPES`, or None for everybody.
+        :param public: whether it goes without a key while PUBLIC_CAPTURE=on.
+        """
+
+        def decorator(function: Any) -> Any:
+            # Beside what flask-smorest knows of it, which every decorator hands on. The guard reads it there.
+            function._apidoc = {**getattr(function, "_apidoc", {}), "requires": security.Requirement(scope, public)}
+            return function
+
+        return decorator
+
+    @staticmethod
+    def _add_requirement_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        requirement = doc_info.get("requires")
+        if requirement is not None:
+            doc["security"] = security.document(requirement)
+            if requirement.scope is not None:
+                doc["responses"] |= {"401": "UNAUTHORIZED", "403": "FORBIDDEN"}
+        return doc
 
     @staticmethod
     def _finish_responses_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
@@ -110,6 +136,8 @@ class InvalidFieldsSchema(ProblemSchema):
 # An example of each error, and the headers it brings.
 PROBLEMS: dict[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
+    HTTPStatus.UNAUTHORIZED: str(KeyRefused("")),
+    HTTPStatus.FORBIDDEN: str(ScopeMissing("read")),
     HTTPStatus.NOT_ACCEPTABLE: "This address answers with text/csv or application/x-ndjson.",
     HTTPStatus.CONFLICT: "Lead with this email already exists.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
@@ -158,6 +186,8 @@ class Api(flask_smorest.Api):
             headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID"}
             if status == HTTPStatus.SERVICE_UNAVAILABLE:
                 headers["Retry-After"] = RETRY_AFTER
+            if status in security.CHALLENGES:
+                headers["WWW-Authenticate"] = security.CHALLENGES[status]
             self.spec.components.response(
                 status.name,
                 {
@@ -199,4 +229,7 @@ def init_app(app: Flask, settings: Settings) -> Api:
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}},
     )
-    return Api(app)
+    rest = Api(app)
+    for name, scheme in security.SCHEMES.items():
+        rest.spec.components.security_scheme(name, scheme)
+    return rest

@@ -37,6 +37,8 @@ class Settings:
     web_concurrency: int
     threads: int
     max_body_bytes: int
+    auth: bool
+    public_capture: bool
 
 
 class DatabaseUrl(fields.Field[URL]):
@@ -127,6 +129,8 @@ class SettingsSchema(Schema):
     WEB_CONCURRENCY = WholeNumber(1, 256, load_default=2)
     THREADS = WholeNumber(1, 256, load_default=4)
     MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
+    AUTH = Switch(load_default=None)
+    PUBLIC_CAPTURE = Switch(load_default="on")
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -156,6 +160,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         # One SQLite file belongs to one service; a PostgreSQL database may have other users,
         # so changing its tables is a decision of its operator.
         values["AUTO_MIGRATE"] = values["DATABASE_URL"].get_backend_name() == "sqlite"
+    if values["AUTH"] is None:
+        # To try it out, one needs no key; whoever names an environment means it.
+        values["AUTH"] = values["ENV"] != "local"
     return Settings(**{name.lower(): value for name, value in values.items()})
 
 

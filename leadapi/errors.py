@@ -5,7 +5,7 @@ The shape is RFC 9457 (`application/problem+json`): `detail` is one sentence for
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,15 +14,27 @@ from flask import Flask, Response
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.leads.errors import EmailTaken
 from leadapi.locks import WriteLockUnavailable
 from leadapi.migrations import SchemaNotCurrent
+from leadapi.security import REALM
 
 logger = logging.getLogger(__name__)
 
 STATUS: dict[type[Exception], HTTPStatus] = {
     EmailTaken: HTTPStatus.CONFLICT,
+    KeyMissing: HTTPStatus.UNAUTHORIZED,
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
     SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+# The headers that some of them bring. RFC 6750, 3.1: who showed nothing is told of no error.
+HEADERS: dict[type[Exception], Callable[[Any], Mapping[str, str]]] = {
+    KeyMissing: lambda _: {"WWW-Authenticate": REALM},
+    KeyRefused: lambda _: {"WWW-Authenticate": f'{REALM}, error="invalid_token"'},
+    ScopeMissing: lambda exc: {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{exc.scope}"'},
 }
 
 # The database is down, overloaded or locked; the same request may work soon. If the connection broke
@@ -68,16 +80,16 @@ def problem(
 def init_app(app: Flask) -> None:
     """Answer business errors and a database that cannot answer."""
     for error, status in STATUS.items():
-        app.register_error_handler(error, _handler(status))
+        app.register_error_handler(error, _handler(status, HEADERS.get(error)))
     for error in UNAVAILABLE:
         app.register_error_handler(error, _answer_unavailable)
     app.register_error_handler(ProgrammingError, _answer_wrong_statement)
     app.register_error_handler(InternalError, _answer_internal_error)
 
 
-def _handler(status: HTTPStatus) -> Any:
+def _handler(status: HTTPStatus, headers: Callable[[Any], Mapping[str, str]] | None) -> Any:
     def answer(error: Exception) -> Response:
-        return problem(status, str(error))
+        return problem(status, str(error), headers=headers(error) if headers else None)
 
     return answer
 

@@ -30,6 +30,8 @@ def test_needs_nothing(folder: Path) -> None:
         web_concurrency=2,
         threads=4,
         max_body_bytes=1048576,
+        auth=False,
+        public_capture=True,
     )
 
 
@@ -45,6 +47,8 @@ def test_takes_every_setting(folder: Path) -> None:
             "WEB_CONCURRENCY": "8",
             "THREADS": "2",
             "MAX_BODY_BYTES": "65536",
+            "AUTH": "off",
+            "PUBLIC_CAPTURE": "off",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -55,6 +59,13 @@ def test_takes_every_setting(folder: Path) -> None:
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
     assert settings.max_body_bytes == 65536
+    assert (settings.auth, settings.public_capture) == (False, False)
+
+
+@pytest.mark.parametrize(("env", "auth"), [("local", False), ("production", True)])
+def test_callers_need_keys_everywhere_but_locally(env: str, auth: bool) -> None:
+    assert config.load({"ENV": env}).auth is auth
+    assert config.load({"ENV": env, "AUTH": "off" if auth else "on"}).auth is not auth
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

@@ -18,6 +18,7 @@ class LeadsView(MethodView):
     """The collection."""
 
     @blp.doc(operationId="createLead")
+    @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
     @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION})
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
@@ -26,6 +27,7 @@ class LeadsView(MethodView):
         return _created(service.create_lead(**new_lead))
 
     @blp.doc(operationId="listLeads")
+    @blp.requires("read")
     @blp.arguments(schemas.LeadListArgsSchema(), location="query")
     @blp.response(
         200, schemas.LeadPageSchema, example={"total": 1, "items": [schemas.LEAD]}, headers={"Link": schemas.NEXT}
@@ -41,6 +43,7 @@ class LeadExportView(MethodView):
     """The collection as a file."""
 
     @blp.doc(operationId="exportLeads")
+    @blp.requires("read")
     @blp.arguments(schemas.LeadExportArgsSchema(), location="query")
     @blp.response(
         200, schemas.FILE, content_type="text/csv", example=schemas.CSV, headers={"Content-Disposition": schemas.NAME}
