@@ -29,6 +29,9 @@ Every error is `application/problem+json` (RFC 9457). `detail` is one sentence f
 A 422 adds `errors`, a map from field to messages.
 
 Every answer carries `X-Request-Id`: the caller's own when it sent a well-formed one. The log has it too.
+
+Every answer also tells browsers to be careful with it, by `X-Content-Type-Options`, `X-Frame-Options`,
+`Referrer-Policy`, `Content-Security-Policy` and `Cache-Control: no-store`. This is not repeated below.
 """
 
 

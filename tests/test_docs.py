@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from conftest import Serve
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page
 
 DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
 BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
@@ -26,10 +26,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# What an operator's proxy may add. Swagger UI sets styles from its script, and draws with data: images.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
-)
 
 
 @pytest.fixture
@@ -62,8 +58,7 @@ def test_everything_the_page_needs_is_served_here(client: FlaskClient) -> None:
     assert "<script>" not in html
 
 
-@pytest.mark.parametrize("policy", [None, POLICY], ids=["no policy", "strict policy"])
-def test_a_lead_can_be_captured_from_the_page(serve: Serve, page: "Page", policy: str | None) -> None:
+def test_a_lead_can_be_captured_from_the_page_under_its_policy(serve: Serve, page: "Page") -> None:
     server = serve(DATABASE_URL="sqlite:///./leads.db")
     asked: list[str] = []
     faults: list[str] = []
@@ -71,21 +66,19 @@ def test_a_lead_can_be_captured_from_the_page(serve: Serve, page: "Page", policy
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
 
-    def add_policy(route: "Route") -> None:
-        response = route.fetch()
-        route.fulfill(response=response, headers=response.headers | {"content-security-policy": policy or ""})
-
-    if policy is not None:
-        page.route("**/docs", add_policy)
-
-    page.goto(f"{server.url}/docs")
+    shown = page.goto(f"{server.url}/docs")
     page.locator("#operations-leads-listLeads").wait_for()
+    # What is folded may need something else of the policy than what is not.
+    for folded in page.locator("#operations-leads-exportLeads, .model-container button[aria-expanded=false]").all():
+        folded.click()
     operation = page.locator("#operations-leads-createLead")
     operation.click()
     operation.get_by_role("button", name="Execute").click()
     answer = operation.locator(".live-responses-table .response")
     answer.wait_for()
 
+    assert shown is not None
+    assert "script-src 'self'; style-src 'self';" in shown.headers["content-security-policy"]
     assert answer.locator(".response-col_status").inner_text().startswith("201")
     assert "john@example.com" in answer.inner_text()
     leads = server.get("/leads").json()
