@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import api, config, database, docs, errors, headers, health, logs, migrations
+from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -22,6 +22,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.url_map.merge_slashes = False
     logs.init_app(app, settings)
     headers.init_app(app)
+    cors.init_app(app, settings)
     database.init_app(app, settings)
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 IN_MEMORY = (None, "", ":memory:")
+NONE = "none"
 
 
 class ConfigError(click.ClickException):
@@ -37,6 +38,7 @@ class Settings:
     web_concurrency: int
     threads: int
     max_body_bytes: int
+    cors_origins: tuple[str, ...]
 
 
 class DatabaseUrl(fields.Field[URL]):
@@ -101,6 +103,26 @@ class WholeNumber(fields.Field[int]):
         raise ValidationError(f"must be a whole number from {self.low} to {self.high}.")
 
 
+class Origins(fields.Field[tuple[str, ...]]):
+    """Origins as browsers write them (RFC 6454, 6.2), separated by commas; `*` is any, `none` is none."""
+
+    pattern = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+    default_error_messages = {
+        "invalid": "must be none, * or origins separated by commas, such as https://www.example.com, without a path.",
+        "port": "must leave out the port 80 of http:// and 443 of https://, as browsers do.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        if value == NONE:
+            return ()
+        origins = tuple(dict.fromkeys(origin.strip().lower() for origin in value.split(",")))
+        if origins != ("*",) and not all(self.pattern.fullmatch(origin) for origin in origins):
+            raise self.make_error("invalid")
+        if any(re.fullmatch(r"http://.*\D:80|https://.*\D:443", origin) for origin in origins):
+            raise self.make_error("port")
+        return origins
+
+
 class SettingsSchema(Schema):
     """The environment variables, by their names. `.env.example` explains each of them."""
 
@@ -127,6 +149,7 @@ class SettingsSchema(Schema):
     WEB_CONCURRENCY = WholeNumber(1, 256, load_default=2)
     THREADS = WholeNumber(1, 256, load_default=4)
     MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
+    CORS_ORIGINS = Origins(load_default=NONE)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

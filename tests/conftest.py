@@ -4,7 +4,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -15,6 +15,23 @@ from leadapi import create_app
 from leadapi.database import db
 from postgres import Postgres
 from servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
+BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
+# Without these it asks its maker's servers things, or fails where the tests run as root.
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Every word a test says about a person has this in it, so that the log can be searched for people.
 MARKER = "zebedee"
@@ -122,6 +139,19 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         server.stop()
         # Printed, so that it is part of the whole run's log.
         print(*server.lines, sep="\n")  # noqa: T201  # see pytest_runtest_logreport
+
+
+@pytest.fixture
+def page() -> Iterator["Page"]:
+    """An empty page of a browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason=DRIVER_IS_MISSING)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip(BROWSER_IS_MISSING)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser.new_page()
+        browser.close()
 
 
 @pytest.fixture(scope="session")

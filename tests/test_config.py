@@ -30,6 +30,7 @@ def test_needs_nothing(folder: Path) -> None:
         web_concurrency=2,
         threads=4,
         max_body_bytes=1048576,
+        cors_origins=(),
     )
 
 
@@ -45,6 +46,7 @@ def test_takes_every_setting(folder: Path) -> None:
             "WEB_CONCURRENCY": "8",
             "THREADS": "2",
             "MAX_BODY_BYTES": "65536",
+            "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -55,6 +57,7 @@ def test_takes_every_setting(folder: Path) -> None:
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
     assert settings.max_body_bytes == 65536
+    assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -103,6 +106,14 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"PORT": "8000 "}, "PORT must be a whole number from 1 to 65535."),
         ({"PORT": "٨"}, "PORT must be a whole number from 1 to 65535."),
         ({"THREADS": "-1"}, "THREADS must be a whole number from 1 to 256."),
+        ({"CORS_ORIGINS": "https://example.com/"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "example.com"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "https://*.example.com"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "*,https://example.com"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "https://example.com,"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "null"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "https://example.com:443"}, "CORS_ORIGINS must leave out the port 80"),
+        ({"CORS_ORIGINS": "http://example.com:80"}, "CORS_ORIGINS must leave out the port 80"),
         ({"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES must be a whole number from 1024 to"),
     ],
 )

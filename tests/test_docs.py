@@ -1,8 +1,6 @@
 """Swagger UI at /docs, opened in a real browser."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,33 +10,6 @@ from conftest import Serve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
-BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
-# Without these it asks its maker's servers things, or fails where the tests run as root.
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture
-def page() -> Iterator["Page"]:
-    """An empty page of a browser."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason=DRIVER_IS_MISSING)
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip(BROWSER_IS_MISSING)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser.new_page()
-        browser.close()
 
 
 def test_the_bare_address_leads_to_the_page(client: FlaskClient) -> None:
