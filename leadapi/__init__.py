@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations
+from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations, proxies
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -21,6 +21,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     # Otherwise //leads is redirected to whatever the request calls its host.
     app.url_map.merge_slashes = False
     logs.init_app(app, settings)
+    proxies.init_app(app, settings)
     headers.init_app(app)
     cors.init_app(app, settings)
     database.init_app(app, settings)

@@ -39,6 +39,7 @@ class Settings:
     threads: int
     max_body_bytes: int
     cors_origins: tuple[str, ...]
+    trusted_proxies: int
 
 
 class DatabaseUrl(fields.Field[URL]):
@@ -150,6 +151,7 @@ class SettingsSchema(Schema):
     THREADS = WholeNumber(1, 256, load_default=4)
     MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
     CORS_ORIGINS = Origins(load_default=NONE)
+    TRUSTED_PROXIES = WholeNumber(0, 10, load_default=0)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

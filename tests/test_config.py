@@ -31,6 +31,7 @@ def test_needs_nothing(folder: Path) -> None:
         threads=4,
         max_body_bytes=1048576,
         cors_origins=(),
+        trusted_proxies=0,
     )
 
 
@@ -47,6 +48,7 @@ def test_takes_every_setting(folder: Path) -> None:
             "THREADS": "2",
             "MAX_BODY_BYTES": "65536",
             "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
+            "TRUSTED_PROXIES": "2",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -56,7 +58,7 @@ def test_takes_every_setting(folder: Path) -> None:
     )
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
-    assert settings.max_body_bytes == 65536
+    assert (settings.max_body_bytes, settings.trusted_proxies) == (65536, 2)
     assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")
 
 
@@ -114,6 +116,8 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"CORS_ORIGINS": "null"}, "CORS_ORIGINS must be none, * or origins"),
         ({"CORS_ORIGINS": "https://example.com:443"}, "CORS_ORIGINS must leave out the port 80"),
         ({"CORS_ORIGINS": "http://example.com:80"}, "CORS_ORIGINS must leave out the port 80"),
+        ({"TRUSTED_PROXIES": "11"}, "TRUSTED_PROXIES must be a whole number from 0 to 10."),
+        ({"TRUSTED_PROXIES": "*"}, "TRUSTED_PROXIES must be a whole number from 0 to 10."),
         ({"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES must be a whole number from 1024 to"),
     ],
 )
