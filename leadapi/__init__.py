@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations, proxies
+from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations, proxies, rate_limits
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -20,10 +20,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     # Otherwise //leads is redirected to whatever the request calls its host.
     app.url_map.merge_slashes = False
+    # Every request goes through these from top to bottom.
     logs.init_app(app, settings)
     proxies.init_app(app, settings)
     headers.init_app(app)
     cors.init_app(app, settings)
+    rate_limits.init_app(app, settings)
+
     database.init_app(app, settings)
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from leadapi import create_app
 from leadapi.database import db
 from postgres import Postgres
+from redis_server import RedisServer
 from servers import Server
 
 if TYPE_CHECKING:
@@ -139,6 +140,16 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         server.stop()
         # Printed, so that it is part of the whole run's log.
         print(*server.lines, sep="\n")  # noqa: T201  # see pytest_runtest_logreport
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis that the test may stop."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("Redis is missing: apt-get install redis-server")
+    server = RedisServer()
+    yield server
+    server.kill()
 
 
 @pytest.fixture
