@@ -31,6 +31,9 @@ A 422 adds `errors`, a map from field to messages.
 Where the service asks for keys (`AUTH=on`), each operation says which scope it needs; `admin` includes all others.
 
 Every answer carries `X-Request-Id`: the caller's own when it sent a well-formed one. The log has it too.
+
+Every answer also tells browsers to be careful with it, by `X-Content-Type-Options`, `X-Frame-Options`,
+`Referrer-Policy`, `Content-Security-Policy` and `Cache-Control: no-store`. This is not repeated below.
 """
 
 
@@ -66,8 +69,10 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = Parser()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limited: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Whether rate limits are for its operations; see rate_limits.
+        self.limited = limited
         self._prepare_doc_cbks += [self._add_requirement_doc, self._finish_responses_doc]
 
     def refuses(self, *statuses: int) -> Callable[[Any], Any]:
@@ -103,13 +108,18 @@ class Blueprint(flask_smorest.Blueprint):
                 doc["responses"] |= {"401": "UNAUTHORIZED", "403": "FORBIDDEN"}
         return doc
 
-    @staticmethod
-    def _finish_responses_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+    def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        if self.limited:
+            doc["responses"]["429"] = HTTPStatus.TOO_MANY_REQUESTS.name
         doc["responses"] = dict(sorted(doc["responses"].items(), key=lambda item: int(item[0])))
         for response in doc["responses"].values():
             # The others are names of components, which have the header already.
             if isinstance(response, dict):
-                response["headers"] = {**response.get("headers", {}), "X-Request-Id": "REQUEST_ID"}
+                response["headers"] = {
+                    **response.get("headers", {}),
+                    "X-Request-Id": "REQUEST_ID",
+                    **(RATE_LIMIT_HEADERS if self.limited else {}),
+                }
         return doc
 
 
@@ -143,6 +153,7 @@ PROBLEMS: dict[HTTPStatus, str] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send the body as application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "This field is not valid: email.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests; try again in 37 s.",
     HTTPStatus.INTERNAL_SERVER_ERROR: errors.SENTENCES[HTTPStatus.INTERNAL_SERVER_ERROR],
     HTTPStatus.SERVICE_UNAVAILABLE: errors.SENTENCES[HTTPStatus.SERVICE_UNAVAILABLE],
 }
@@ -157,6 +168,21 @@ REQUEST_ID = {
     "required": True,
     "schema": {"type": "string", "pattern": logs.REQUEST_ID.pattern},
 }
+
+
+# What is said of each limit: a name in quotes, and numbers.
+LIMIT_PATTERN = r'^"[a-z0-9-]+";{0}=\d+;{1}=\d+(, "[a-z0-9-]+";{0}=\d+;{1}=\d+)*$'
+RATE_LIMIT = {
+    "description": "How many requests are left, for how many seconds; where there is a limit.",
+    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("r", "t")},
+    "example": '"capture";r=4;t=37',
+}
+RATE_LIMIT_POLICY = {
+    "description": "How many requests may come in how many seconds; where there is a limit.",
+    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("q", "w")},
+    "example": '"capture";q=5;w=60',
+}
+RATE_LIMIT_HEADERS = {"RateLimit": "RATE_LIMIT", "RateLimit-Policy": "RATE_LIMIT_POLICY"}
 
 
 class Api(flask_smorest.Api):
@@ -177,14 +203,16 @@ class Api(flask_smorest.Api):
 
     def _register_responses(self) -> None:
         self.spec.components.header("REQUEST_ID", REQUEST_ID)
+        self.spec.components.header("RATE_LIMIT", RATE_LIMIT)
+        self.spec.components.header("RATE_LIMIT_POLICY", RATE_LIMIT_POLICY)
         for status, detail in PROBLEMS.items():
             invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
             content = {
                 "schema": InvalidFieldsSchema if invalid else ProblemSchema,
                 "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
             }
-            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID"}
-            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **RATE_LIMIT_HEADERS}
+            if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
                 headers["Retry-After"] = RETRY_AFTER
             if status in security.CHALLENGES:
                 headers["WWW-Authenticate"] = security.CHALLENGES[status]

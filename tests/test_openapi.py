@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.engine import events, from_schema
+from werkzeug.test import TestResponse
 
-from conftest import MARKER, Json, NewLead, Serve, body, make_key
+from conftest import MARKER, Json, MakeApp, NewLead, Serve, body, make_key
 from leadapi import create_app
 from leadapi.database import db
 from leadapi.leads.schemas import NewLeadSchema
@@ -64,6 +65,11 @@ def resolve(document: Json, node: Json) -> Json:
 def validator(document: Json, schema: Json) -> Draft202012Validator:
     """What judges values by a schema of the document, formats included."""
     return Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
+
+
+def json_or_text(value: str) -> Any:
+    """The value of a header: a number where it is one."""
+    return int(value) if value.isdecimal() else value
 
 
 def faults(document: Json, schema: Json, value: Any) -> list[str]:
@@ -154,13 +160,33 @@ def test_real_answers_have_the_documented_form(client: FlaskClient, new_lead: Ne
 
     assert [response.status_code for response in seen] == [201, 409, 201, 422, 400, 413, 415, 200, 200, 422, 200, 200]
     for response in seen:
-        operation = document["paths"][response.request.path][response.request.method.lower()]
-        documented = answers(document, operation)[response.status_code]
-        assert faults(document, documented["content"][response.mimetype]["schema"], response.json) == []
-        for name, header in documented["headers"].items():
-            told = resolve(document, header)
-            assert name in response.headers or not told.get("required")
-            assert name not in response.headers or faults(document, told["schema"], response.headers[name]) == []
+        assert_documented(document, response)
+
+
+@pytest.mark.parametrize("limit", ["2/minute", "2/minute;100/hour"])
+def test_limited_answers_have_the_documented_form(
+    make_app: MakeApp, database_url: str, document: Json, limit: str
+) -> None:
+    client = make_app(DATABASE_URL=database_url, RATE_LIMIT_CAPTURE=limit, RATE_LIMIT_API=limit).test_client()
+
+    seen = [client.open("/leads", method=method) for _ in range(3) for method in ("GET", "POST")]
+
+    assert [response.status_code for response in seen] == [200, 415, 200, 415, 429, 429]
+    for response in seen:
+        assert {"RateLimit", "RateLimit-Policy"} <= set(response.headers.keys())
+        assert_documented(document, response)
+
+
+def assert_documented(document: Json, response: TestResponse) -> None:
+    """The body and the headers have the form that the document gives for this status."""
+    operation = document["paths"][response.request.path][response.request.method.lower()]
+    documented = answers(document, operation)[response.status_code]
+    assert faults(document, documented["content"][response.mimetype]["schema"], response.json) == []
+    for name, header in documented["headers"].items():
+        told = resolve(document, header)
+        value = response.headers.get(name, type=json_or_text)
+        assert value is not None or not told.get("required")
+        assert value is None or faults(document, told["schema"], value) == []
 
 
 def test_every_status_that_was_answered_is_documented(document: Json, run_log: list[str]) -> None:
