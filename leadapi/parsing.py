@@ -18,6 +18,7 @@ PIECE_BYTES = 2**14
 READ_CPU_SECONDS = 0.2
 # How long a body that is too large is read and forgotten.
 DISCARD_SECONDS = 2.0
+JSON = ("application/json",)
 # More than any schema has. Each unknown one costs work, and space in the answer.
 MAX_FIELDS = 100
 
@@ -41,8 +42,9 @@ class Parser(FlaskParser):
         """Parse the body with orjson, which has one exception for every kind of hostile JSON (RFC 8259)."""
         if req.args:
             raise InvalidFields({name: ["Unknown field."] for name in req.args})
-        if req.mimetype != "application/json":
-            raise UnsupportedMediaType("Send the body as application/json.")
+        media_types = getattr(schema, "media_types", JSON)
+        if req.mimetype not in media_types:
+            raise UnsupportedMediaType(f"Send the body as {' or '.join(media_types)}.")
         if req.content_encoding not in (None, "identity"):
             raise UnsupportedMediaType("Send the body without a Content-Encoding.")
         try:
