@@ -91,17 +91,18 @@ class Blueprint(flask_smorest.Blueprint):
 
     def takes(self, *headers: Mapping[str, Any]) -> Callable[[Any], Any]:
         """Decorator: the request headers that mean something to this operation."""
-        return self._adding({"parameters": headers})
+        return self._adding(parameters=headers)
 
     def leads_to(self, status: int, links: Mapping[str, Any]) -> Callable[[Any], Any]:
         """Decorator: the operations that a client can go on with after an answer."""
-        return self._adding({"links": {status: links}})
+        return self._adding(links=((status, links),))
 
     @staticmethod
-    def _adding(doc: Mapping[str, Any]) -> Callable[[Any], Any]:
+    def _adding(**more: tuple[Any, ...]) -> Callable[[Any], Any]:
         def decorator(function: Any) -> Any:
-            function._apidoc = {**getattr(function, "_apidoc", {})}
-            function._apidoc["added"] = {**function._apidoc.get("added", {}), **doc}
+            doc = getattr(function, "_apidoc", {})
+            added = doc.get("added", {})
+            function._apidoc = {**doc, "added": {**added, **{name: added.get(name, ()) + more[name] for name in more}}}
             return function
 
         return decorator
@@ -115,7 +116,7 @@ class Blueprint(flask_smorest.Blueprint):
         added = doc_info.get("added", {})
         if "parameters" in added:
             doc["parameters"] = [*doc.get("parameters", []), *added["parameters"]]
-        for status, links in added.get("links", {}).items():
+        for status, links in added.get("links", ()):
             doc["responses"][status]["links"] = links
         return doc
 

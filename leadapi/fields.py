@@ -8,6 +8,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
 
+# More than any schema has. Each unknown one costs work, and space in the answer.
+MAX_FIELDS = 100
 # The largest id a database gives.
 MAX_ID = 2**63 - 1
 

@@ -1,6 +1,6 @@
 """A lead as clients see it: the fields in their order, the very bytes, and the tag of the bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -27,7 +27,12 @@ class ShownLead:
 
 def show(row: Sequence[Any]) -> ShownLead:
     """A row of `queries.shown` as it is shown."""
-    return ShownLead(row[0], orjson.dumps(fields_of(row), option=orjson.OPT_UTC_Z))
+    return ShownLead(row[0], dump(fields_of(row)))
+
+
+def dump(lead: Mapping[str, Any]) -> bytes:
+    """The bytes of a lead."""
+    return orjson.dumps(lead, option=orjson.OPT_UTC_Z)
 
 
 def fields_of(row: Sequence[Any]) -> dict[str, Any]:

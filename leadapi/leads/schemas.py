@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, post_load, validate
 
 from leadapi.fields import (
     CONTROL,
+    MAX_FIELDS,
     MAX_ID,
     ArgsSchema,
     BodySchema,
@@ -38,6 +39,11 @@ LEAD = {
     "attributes": {},
     "updated_at": "2026-02-28T10:00:00Z",
 }
+VERDICTS = [
+    {"status": 201, "lead": LEAD},
+    {"status": 409, "detail": "Lead with this email already exists."},
+    {"status": 422, "detail": "This field is not valid: email.", "errors": {"email": ["Not a valid email address."]}},
+]
 CHANGES = {"status": "qualified", "attributes": {"phone": "+1 555 0100"}}
 STATUSES = ["new", "contacted", "qualified", "converted", "lost"]
 LOCATION = {
@@ -133,6 +139,39 @@ class NewLeadSchema(BodySchema):
     attributes = Attributes(metadata={"description": "Whatever else is known: UTM tags, a page, a phone number."})
 
 
+class Items(fields.List[Any]):
+    """A list of new leads, each judged by itself: a lead, or the error that says what is wrong with it."""
+
+    most = 500
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Documented is what is taken: what is wrong with an item is told in the answer.
+        each = {"anyOf": [{"$ref": "#/components/schemas/NewLead"}, {}], "description": "As for one lead."}
+        super().__init__(fields.Raw(metadata=each), validate=validate.Length(1, self.most), **kwargs)
+        self.schema = NewLeadSchema()
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        # Before each of them costs work.
+        validate.Length(1, self.most)(value)
+        return [self._judge(item) for item in value]
+
+    def _judge(self, item: Any) -> Any:
+        if isinstance(item, dict) and len(item) > MAX_FIELDS:
+            return ValidationError({"body": [f"Has more than {MAX_FIELDS} fields."]})
+        try:
+            return self.schema.load(item)
+        except ValidationError as exc:
+            return exc
+
+
+class NewLeadBatchSchema(BodySchema):
+    """Many leads at once."""
+
+    items = Items(required=True)
+
+
 class LeadChangesSchema(BodySchema):
     """What is to become of a lead. A field that is absent stays; null clears it (RFC 7396)."""
 
@@ -168,6 +207,29 @@ class LeadSchema(ShownSchema):
     updated_at = fields.AwareDateTime(
         required=True, metadata={"description": "UTC. At first, the time it was created."}
     )
+
+
+class LeadVerdictSchema(ShownSchema):
+    """What became of one of the items: a `lead`, or a `detail` that says why not."""
+
+    status = fields.Integer(
+        required=True,
+        validate=validate.OneOf([200, 201, 409, 422]),
+        metadata={"description": "What a request with this lead alone would have been answered with."},
+    )
+    lead = fields.Nested(LeadSchema, metadata={"description": "With 201 and 200."})
+    detail = fields.String(metadata={"description": "With 409 and 422: one sentence for people."})
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "With 422: from field to messages."},
+    )
+
+
+class LeadVerdictsSchema(ShownSchema):
+    """What became of the items, in their order."""
+
+    items = fields.List(fields.Nested(LeadVerdictSchema), required=True)
 
 
 class LeadFilterArgsSchema(ArgsSchema):

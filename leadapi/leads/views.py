@@ -1,18 +1,23 @@
 """The HTTP side of leads."""
 
-from typing import Any
+from typing import Any, cast
 
+import orjson
 from flask import Response, request
 from flask.views import MethodView
+from marshmallow import ValidationError
 
-from leadapi import logs
+from leadapi import errors, logs
 from leadapi.api import Blueprint, accepted, next_link
 from leadapi.callers import actor, may_read_leads
 from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
 from leadapi.fields import NoArgsSchema
-from leadapi.leads import exports, schemas, service
+from leadapi.leads import captures, exports, schemas, service
+from leadapi.leads.captures import Capture
 from leadapi.leads.representations import ShownLead
+from leadapi.parsing import InvalidFields, flat
+from leadapi.preferences import APPLIED, PREFER, applied, resolution
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -24,11 +29,19 @@ class LeadsView(MethodView):
     @blp.doc(operationId="createLead")
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
     @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION, "ETag": ETAG})
+    @blp.response(
+        200,
+        schemas.LeadSchema,
+        description="A repeat, treated as preferred",
+        example=schemas.LEAD,
+        headers={"ETag": ETAG, "Preference-Applied": APPLIED},
+    )
     @blp.leads_to(201, schemas.LINKS)
+    @blp.leads_to(200, schemas.LINKS)
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any]) -> Response:
         """Capture a lead"""
-        return _created(service.create_lead(**new_lead, actor=actor(), tell_which=may_read_leads()))
+        return _captured(new_lead, resolution())
 
     @blp.doc(operationId="listLeads")
     @blp.arguments(schemas.LeadListArgsSchema(), location="query")
@@ -55,6 +68,22 @@ class LeadExportView(MethodView):
     def get(self, args: dict[str, Any]) -> Response:
         """Download all leads that match"""
         return _download(**args)
+
+
+@blp.route("/batch")
+class LeadBatchView(MethodView):
+    """Many of the leads at once."""
+
+    @blp.doc(operationId="createLeads")
+    @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [schemas.NEW_LEAD]})
+    @blp.takes(PREFER)
+    @blp.response(
+        200, schemas.LeadVerdictsSchema, example={"items": schemas.VERDICTS}, headers={"Preference-Applied": APPLIED}
+    )
+    @blp.refuses(400, 413, 415, 422, 500, 503)
+    def post(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Capture many leads"""
+        return _all_captured(batch["items"], resolution())
 
 
 @blp.route("/<id:lead_id>")
@@ -105,10 +134,39 @@ class LeadEventsView(MethodView):
         return _page(service.list_events(lead_id, **args))
 
 
-def _created(lead: ShownLead) -> Response:
-    """The lead with the header that says where it is, and its id for the log."""
+def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
+    """The lead with the header that says where it is or why it is not new, and its id for the log."""
+    capture = captures.capture_lead(new_lead, resolution=wish, actor=actor(), tell_which=may_read_leads())
+    lead = cast("ShownLead", capture.lead)
     logs.note(lead_id=lead.id)
-    return tagged(lead.json, lead.tag, status=201, headers={"Location": f"{request.script_root}/leads/{lead.id}"})
+    headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
+    return tagged(lead.json, lead.tag, status=201 if capture.created else 200, headers=headers)
+
+
+def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The verdict on each item, and for the log, how many were stored."""
+    captured = captures.capture_leads(
+        [item for item in items if not isinstance(item, ValidationError)], resolution=wish, actor=actor()
+    )
+    logs.note(items=len(items), created=sum(capture.created for capture in captured))
+    rest = iter(captured)
+    verdicts = [_invalid(item) if isinstance(item, ValidationError) else _verdict(next(rest)) for item in items]
+    return {"items": verdicts}, applied(wish)
+
+
+def _verdict(capture: Capture) -> dict[str, Any]:
+    """What became of an item, with the status it would have got alone."""
+    return (
+        {"status": 201 if capture.created else 200, "lead": orjson.Fragment(capture.lead.json)}
+        if capture.lead
+        else errors.verdict(cast("Exception", capture.refusal))
+    )
+
+
+def _invalid(error: ValidationError) -> dict[str, Any]:
+    """What is wrong with an item."""
+    invalid = InvalidFields(flat(cast("dict[str, Any]", error.messages)))
+    return {"status": 422, "detail": invalid.description, "errors": invalid.errors}
 
 
 def _shown(lead: ShownLead) -> Response:
