@@ -148,7 +148,7 @@ def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], d
     captured = captures.capture_leads(
         [item for item in items if not isinstance(item, ValidationError)], resolution=wish, actor=actor()
     )
-    logs.note(items=len(items), created=sum(capture.created for capture in captured))
+    logs.note(items=len(items), stored=sum(capture.created for capture in captured))
     rest = iter(captured)
     verdicts = [_invalid(item) if isinstance(item, ValidationError) else _verdict(next(rest)) for item in items]
     return {"items": verdicts}, applied(wish)

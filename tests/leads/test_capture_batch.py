@@ -152,10 +152,9 @@ def test_five_hundred_of_every_kind_take_few_statements(
         engine = db.engine
 
     @event.listens_for(engine, "before_cursor_execute")
-    def count(_connection: Any, _cursor: Any, statement: str, *rest: Any) -> None:
-        # Many rows that the driver would send one by one are as many statements.
-        executemany = rest[-1]
-        statements.extend([statement] * (len(rest[0]) if executemany else 1))
+    def count(_connection: Any, _cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        # A list is what the driver would send one by one.
+        statements.extend([statement] * (len(parameters) if isinstance(parameters, list) else 1))
 
     verdicts = post(client, items, headers)
 

@@ -192,8 +192,8 @@ def test_merges_and_erasures_at_once_leave_a_lead_or_none(app: Flask, stored_lea
     def erase() -> None:
         client = app.test_client()
         for _ in range(15):
-            for lead in body(client.get("/leads"))["items"]:
-                statuses.append(client.delete(f"/leads/{lead['id']}").status_code)
+            leads = body(client.get("/leads"))["items"]
+            statuses.extend(client.delete(f"/leads/{lead['id']}").status_code for lead in leads)
 
     threads = [threading.Thread(target=work) for work in (merge, merge, merge, erase)]
     for thread in threads:
