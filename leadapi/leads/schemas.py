@@ -104,7 +104,8 @@ class Attributes(fields.Field[Any]):
         documented = {
             "type": "object",
             "maxProperties": self.most,
-            "propertyNames": {"pattern": f"^{self.named.pattern}$"},
+            # In an allOf, because apispec does not know the word.
+            "allOf": [{"propertyNames": {"pattern": f"^{self.named.pattern}$"}}],
             "additionalProperties": {
                 "type": ["string", "null"] if removable else "string",
                 "maxLength": self.longest,
