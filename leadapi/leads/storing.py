@@ -50,7 +50,8 @@ def store(values: Mapping[str, Any], actor: str | None) -> ShownLead | None:
         else:
             rows = connection.run(_insert_and_tell, {**parameters, **told, "rest": rest.decode()})
             lead = _shown(rows, rest)
-        connection.commit()
+        if lead:
+            connection.commit()
     return lead
 
 
