@@ -15,10 +15,11 @@ from werkzeug.exceptions import (
     HTTPException,
     NotAcceptable,
 )
+from werkzeug.routing import IntegerConverter, Map
 
 from leadapi import errors, logs
 from leadapi.config import Settings
-from leadapi.fields import Cursor
+from leadapi.fields import MAX_ID, Cursor
 from leadapi.parsing import Parser
 
 VERSION = "1.0.0"
@@ -62,6 +63,16 @@ def next_link(after: int | None) -> dict[str, str]:
     return {"Link": f'<{request.script_root}{request.path}?{urlencode(query)}>; rel="next"'}
 
 
+class IdConverter(IntegerConverter):
+    """An id in a path: what no database can have given is at no address."""
+
+    # Plain digits; Python takes those of other scripts for numbers, too.
+    regex = "[1-9][0-9]{0,18}"
+
+    def __init__(self, map: Map) -> None:  # noqa: A002  # the name that Werkzeug gives it
+        super().__init__(map, min=1, max=MAX_ID)
+
+
 class Blueprint(flask_smorest.Blueprint):
     """A feature's routes."""
 
@@ -71,7 +82,7 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(*args, **kwargs)
         # Whether rate limits are for its operations; see rate_limits.
         self.limited = limited
-        self._prepare_doc_cbks.append(self._finish_responses_doc)
+        self._prepare_doc_cbks += [self._add_doc, self._finish_responses_doc]
 
     def refuses(self, *statuses: int) -> Callable[[Any], Any]:
         """Decorator: the errors this operation can answer with."""
@@ -82,6 +93,37 @@ class Blueprint(flask_smorest.Blueprint):
             return function
 
         return decorator
+
+    def takes(self, *headers: Mapping[str, Any]) -> Callable[[Any], Any]:
+        """Decorator: the request headers that mean something to this operation."""
+        return self._adding(parameters=headers)
+
+    def leads_to(self, status: int, links: Mapping[str, Any]) -> Callable[[Any], Any]:
+        """Decorator: the operations that a client can go on with after an answer."""
+        return self._adding(links=((status, links),))
+
+    @staticmethod
+    def _adding(**more: tuple[Any, ...]) -> Callable[[Any], Any]:
+        def decorator(function: Any) -> Any:
+            doc = getattr(function, "_apidoc", {})
+            added = doc.get("added", {})
+            function._apidoc = {**doc, "added": {**added, **{name: added.get(name, ()) + more[name] for name in more}}}
+            return function
+
+        return decorator
+
+    @staticmethod
+    def _add_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        content = doc.get("requestBody", {}).get("content", {})
+        for schema in [described["schema"] for described in content.values()]:
+            # Where a body may have several names, it is described under each.
+            content |= dict.fromkeys(getattr(schema, "media_types", ()), content["application/json"])
+        added = doc_info.get("added", {})
+        if "parameters" in added:
+            doc["parameters"] = [*doc.get("parameters", []), *added["parameters"]]
+        for status, links in added.get("links", ()):
+            doc["responses"][status]["links"] = links
+        return doc
 
     def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
         if self.limited:
@@ -121,8 +163,10 @@ class InvalidFieldsSchema(ProblemSchema):
 # An example of each error, and the headers it brings.
 PROBLEMS: dict[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
+    HTTPStatus.NOT_FOUND: "There is no lead with this id.",
     HTTPStatus.NOT_ACCEPTABLE: "This address answers with text/csv or application/x-ndjson.",
     HTTPStatus.CONFLICT: "Lead with this email already exists.",
+    HTTPStatus.PRECONDITION_FAILED: "The lead is not as If-Match or If-None-Match expects; get it again.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send the body as application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "This field is not valid: email.",
@@ -135,6 +179,11 @@ RETRY_AFTER = {
     "description": "After how many seconds to try again.",
     "required": True,
     "schema": {"type": "integer", "minimum": 1},
+}
+TAKEN = {
+    "description": "Where the lead with this address is; only for who may read leads.",
+    "schema": {"type": "string", "format": "uri-reference"},
+    "example": "/leads/1",
 }
 REQUEST_ID = {
     "description": "Names this request in the log.",
@@ -187,6 +236,8 @@ class Api(flask_smorest.Api):
             headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **RATE_LIMIT_HEADERS}
             if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
                 headers["Retry-After"] = RETRY_AFTER
+            if status == HTTPStatus.CONFLICT:
+                headers["Location"] = TAKEN
             self.spec.components.response(
                 status.name,
                 {
@@ -234,4 +285,5 @@ def init_app(app: Flask, settings: Settings) -> Api:
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}},
     )
+    app.url_map.converters["id"] = IdConverter
     return Api(app)

@@ -1,5 +1,6 @@
 """The database: engine set-up for SQLite and PostgreSQL, write transactions, column types."""
 
+import logging
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,10 @@ from leadapi.locks import WriteLock
 
 # How long a request may wait for a connection, a lock or a statement before it is answered 503.
 WAIT_SECONDS = 5
+# How long an erasure holds up other writers of SQLite, waiting for readers of old pages.
+SCRUB_SECONDS = 0.2
+
+logger = logging.getLogger(__name__)
 
 
 class Base(DeclarativeBase):
@@ -57,6 +62,11 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """The time to the second, which is what is shown: a time that was read can be compared with one stored."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -101,6 +111,24 @@ def begin_write() -> None:
     db.session.connection(execution_options={"writes": True})
 
 
+def scrub() -> None:
+    """Leave no copy of what was deleted beside the database: SQLite's log (WAL) has pages as they were.
+
+    Call it after the commit. A reader that is still at an old page is left alone: then the log says
+    so, and the next call does it, which is at the next erasure or start.
+
+    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+    """
+    if db.engine.dialect.name != "sqlite" or db.engine.url.database in IN_MEMORY:
+        return
+    with db.engine.connect() as connection:
+        connection.execution_options(writes="outside of a transaction")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
+        busy, _, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    if busy:
+        logger.warning("database.wal_still_read")
+
+
 def violated(exc: IntegrityError) -> str | None:
     """The name of the constraint that refused a statement, or None where it cannot be told."""
     diagnostics = getattr(exc.orig, "diag", None)
@@ -130,6 +158,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         # NORMAL may lose what was already acknowledged when the power fails.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is deleted is overwritten with zeros, because a person's erasure is a promise.
+        connection.execute("PRAGMA secure_delete = ON")
         if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
             # Workers that start together on a new file must not all switch its mode.
             release = lock.acquire(time.monotonic() + WAIT_SECONDS)
@@ -152,7 +182,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         # Only a foreign program can hold the database now. It gets what is left of the time.
         patience = max(0, int((deadline - time.monotonic()) * 1000))
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("writes") != "outside of a transaction":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
     def checkin(_connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:

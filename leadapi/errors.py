@@ -10,11 +10,11 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from leadapi.leads.errors import EmailTaken
+from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
 from leadapi.locks import WriteLockUnavailable
 from leadapi.migrations import SchemaNotCurrent
 
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 STATUS: dict[type[Exception], HTTPStatus] = {
     EmailTaken: HTTPStatus.CONFLICT,
+    LeadChanged: HTTPStatus.PRECONDITION_FAILED,
+    LeadMissing: HTTPStatus.NOT_FOUND,
+    TooManyAttributes: HTTPStatus.UNPROCESSABLE_ENTITY,
     SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -65,6 +68,12 @@ def problem(
     return response
 
 
+def verdict(error: Exception) -> dict[str, Any]:
+    """A business error as one of several verdicts in an answer, with the status it would have got alone."""
+    fields = getattr(error, "errors", None)
+    return {"status": int(STATUS[type(error)]), "detail": str(error)} | ({"errors": fields} if fields else {})
+
+
 def init_app(app: Flask) -> None:
     """Answer business errors and a database that cannot answer."""
     for error, status in STATUS.items():
@@ -77,7 +86,10 @@ def init_app(app: Flask) -> None:
 
 def _handler(status: HTTPStatus) -> Any:
     def answer(error: Exception) -> Response:
-        return problem(status, str(error))
+        # An error may say which lead it is about, and what is wrong with which field.
+        lead_id: int | None = getattr(error, "lead_id", None)
+        headers = {"Location": f"{request.script_root}/leads/{lead_id}"} if lead_id else None
+        return problem(status, str(error), errors=getattr(error, "errors", None), headers=headers)
 
     return answer
 

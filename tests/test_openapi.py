@@ -86,6 +86,9 @@ def test_the_service_does_what_the_document_says(app: Flask, document: Json, req
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=schemathesis.Config(seed=seed))
     # What it remembers of earlier runs would make this one another than its seed says.
     schema.config.generation.update(max_examples=200, database="none")
+    # Whether a lead is in the state that If-Match names is no matter of the document.
+    acceptance = schema.config.checks.positive_data_acceptance
+    acceptance.expected_statuses = [*acceptance.expected_statuses, "412"]
 
     # The engine of the command, because its plugin for pytest does not work with pytest 9.2.
     tried: set[str] = set()
@@ -112,9 +115,11 @@ def test_the_documented_example_is_answered_as_documented(client: FlaskClient, d
 
     assert response.status_code == 201
     assert sent == SEED
-    assert shown == {"id": 1, **SEED, "created_at": "2026-02-28T10:00:00Z"}
+    time = "2026-02-28T10:00:00Z"
+    later = {"status": "new", "attributes": {}, "updated_at": time}
+    assert shown == {"id": 1, **SEED, "created_at": time, **later}
     assert list(body(response)) == list(shown)
-    assert body(response) | {name: shown[name] for name in ("id", "created_at")} == shown
+    assert body(response) | {name: shown[name] for name in ("id", "created_at", "updated_at")} == shown
 
 
 def test_real_answers_have_the_documented_form(client: FlaskClient, new_lead: NewLead, document: Json) -> None:
@@ -212,13 +217,14 @@ def bodies(document: Json, operation: Json) -> Iterator[Json]:
     """Every body of an operation: of the request, and of each answer."""
     yield from operation.get("requestBody", {}).get("content", {}).values()
     for answer in answers(document, operation).values():
-        yield from answer["content"].values()
+        yield from answer.get("content", {}).values()
 
 
 def test_every_object_names_all_it_has(document: Json) -> None:
     for name, schema in document["components"]["schemas"].items():
         assert schema["additionalProperties"] is False, name
-        assert name.startswith("New") or set(schema["required"]) == schema["properties"].keys(), name
+        optional = name.startswith("New") or name.endswith(("Changes", "Verdict"))
+        assert optional or set(schema["required"]) == schema["properties"].keys(), name
 
 
 def test_nothing_is_described_that_is_not_used(document: Json) -> None:

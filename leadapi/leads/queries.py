@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, BindParameter, ColumnElement, Select, bindparam, cast, func, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from leadapi.leads.models import Lead, LeadCount
 
@@ -11,13 +12,25 @@ leads = Lead.metadata.tables["leads"]
 counts = LeadCount.metadata.tables["lead_counts"]
 
 # What clients see of a lead, in the order they see it.
-SHOWN = ("id", "full_name", "email", "company", "message", "source", "created_at")
-shown = [leads.c[name] for name in SHOWN]
+SHOWN = (
+    "id",
+    "full_name",
+    "email",
+    "company",
+    "message",
+    "source",
+    "created_at",
+    "status",
+    "attributes",
+    "updated_at",
+)
+shown = [*(leads.c[name] for name in SHOWN[:-1]), func.coalesce(leads.c.updated_at, leads.c.created_at)]
 
 # What can be asked for, and what it means.
 FILTERS: dict[str, ColumnElement[bool]] = {
     "email_key": leads.c.email_key == bindparam("email_key"),
     "source": leads.c.source == bindparam("source"),
+    "status": leads.c.status == bindparam("status"),
     "created_from": leads.c.created_at >= bindparam("created_from"),
     "created_to": leads.c.created_at <= bindparam("created_to"),
 }
@@ -57,3 +70,42 @@ def total(filters: frozenset[str]) -> Select[Any]:
         number = cast(func.coalesce(func.sum(counts.c.number), 0), BigInteger)
         return select(number).where(counts.c.counted == counted)
     return select(func.count()).select_from(leads).where(*(FILTERS[name] for name in sorted(filters)))
+
+
+# One lead, for a transaction that changes it: PostgreSQL lets no other one change it meanwhile.
+locked: Select[Any] = select(*shown, leads.c.email_key).where(leads.c.id == bindparam("lead_id")).with_for_update()
+one: Select[Any] = select(*shown).where(leads.c.id == bindparam("lead_id"))
+id_of = select(leads.c.id).where(leads.c.email_key == bindparam("email_key"))
+locked_by_key: Select[Any] = (
+    select(*shown, leads.c.email_key)
+    .where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
+    # In one order, so that two who do this do not wait for each other.
+    .order_by(leads.c.id)
+    .with_for_update()
+)
+
+# Both databases have this insert, and SQLAlchemy has it once for each.
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+# What a repeat may overwrite.
+REWRITTEN = ("full_name", "email", "company", "message", "source", "attributes")
+
+
+@cache
+def capturing(dialect: str) -> Any:
+    """Store those of many leads whose address is free, in their order. It returns them with their `email_key`."""
+    statement = INSERT[dialect](leads).on_conflict_do_nothing(index_elements=["email_key"])
+    return statement.returning(*shown, leads.c.email_key)
+
+
+@cache
+def rewriting(dialect: str) -> Any:
+    """Write many leads anew, which are there: one statement, while updates would be one for each."""
+    statement = INSERT[dialect](leads)
+    values = {name: statement.excluded[name] for name in (*REWRITTEN, "updated_at")}
+    # What is returned is not needed, but makes SQLAlchemy send all rows in one statement.
+    return statement.on_conflict_do_update(index_elements=["email_key"], set_=values).returning(leads.c.id)
+
+
+# What PostgreSQL's writers have left of sources that no lead has any more: see migration 0002.
+_emptied = select(counts.c.counted).group_by(counts.c.counted).having(func.sum(counts.c.number) == 0).subquery()
+sweep = select(func.take_from_lead_count(_emptied.c.counted, 0)).where(_emptied.c.counted != "")

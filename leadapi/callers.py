@@ -1,0 +1,14 @@
+"""Who asks, and what they may know."""
+
+from flask import g
+
+
+def actor() -> str | None:
+    """The id of the key that a request came with, for the history; None without a key."""
+    key_id: str | None = g.get("key_id")
+    return key_id
+
+
+def may_read_leads() -> bool:
+    """Whether a refusal may say which lead it is about."""
+    return True
