@@ -110,7 +110,8 @@ class Attributes(fields.Field[Any]):
                 "maxLength": self.longest,
             },
         }
-        super().__init__(allow_none=True, metadata={**documented, **kwargs.pop("metadata", {})}, **kwargs)
+        # In an allOf, because apispec does not know the word propertyNames.
+        super().__init__(allow_none=True, metadata={"allOf": [documented], **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Mapping[str, str | None]:
         if not isinstance(value, dict):
