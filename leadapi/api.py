@@ -10,7 +10,6 @@ import orjson
 from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from marshmallow import RAISE, Schema, fields
-from sqlalchemy.engine import RowMapping
 from werkzeug.exceptions import (
     HTTPException,
     NotAcceptable,
@@ -256,20 +255,14 @@ class OrjsonProvider(JSONProvider):
 
     def dumps(self, obj: Any, *, indent: int | None = None, **kwargs: Any) -> str:
         options = self.OPTIONS | (orjson.OPT_INDENT_2 if indent else 0)
-        return orjson.dumps(obj, _plain, options).decode()
+        return orjson.dumps(obj, option=options).decode()
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        body = orjson.dumps(self._prepare_response_obj(args, kwargs), _plain, self.OPTIONS)
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=self.OPTIONS)
         return Response(body, mimetype="application/json")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, RowMapping):
-        return dict(value)
-    raise TypeError
 
 
 def init_app(app: Flask, settings: Settings) -> Api:

@@ -1,17 +1,22 @@
 """The database: engine set-up for SQLite and PostgreSQL, write transactions, column types."""
 
 import logging
+import math
+import select
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, UniqueConstraint, event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from leadapi.config import IN_MEMORY, Settings
@@ -84,7 +89,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
     else:
-        options["pool_pre_ping"] = True
         options["connect_args"] = {
             "connect_timeout": WAIT_SECONDS - 1,
             "tcp_user_timeout": WAIT_SECONDS * 1000,
@@ -97,6 +101,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             _prepare_sqlite(db.engine)
+        else:
+            _prepare_postgresql(db.engine)
 
 
 def begin_write() -> None:
@@ -121,12 +127,46 @@ def scrub() -> None:
     """
     if db.engine.dialect.name != "sqlite" or db.engine.url.database in IN_MEMORY:
         return
-    with db.engine.connect() as connection:
-        connection.execution_options(writes="outside of a transaction")
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
-        busy, _, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    with driver_errors(None, db.engine.dialect), closing(db.engine.raw_connection()) as connection:
+        # No two connections may be at the log at once. The lock is freed when the connection goes back.
+        connection.info["write_lock"] = connection.info["write_queue"].acquire(time.monotonic() + WAIT_SECONDS)
+        driver: Any = connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
+        busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         logger.warning("database.wal_still_read")
+
+
+def begin_sqlite_write(connection: PoolProxiedConnection, dialect: Dialect) -> None:
+    """Queue for writing, and begin; the queue moves on when the connection goes back to the pool.
+
+    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    connection.info["write_lock"] = connection.info["write_queue"].acquire(deadline)
+    driver: Any = connection.driver_connection
+    with driver_errors(connection, dialect):
+        # Only a foreign program can hold the database now. It gets what is left of the time.
+        driver.execute(f"PRAGMA busy_timeout = {max(0, math.ceil(deadline - time.monotonic()) * 1000)}")
+        driver.execute("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def driver_errors(connection: PoolProxiedConnection | None, dialect: Dialect) -> Iterator[None]:
+    """Let the driver's errors appear as SQLAlchemy's, and a connection that is lost be replaced.
+
+    :param connection: None where there is none yet.
+    :raises sqlalchemy.exc.DBAPIError: what SQLAlchemy would have raised.
+    """
+    try:
+        yield
+    except dialect.loaded_dbapi.Error as exc:
+        lost = connection is not None and dialect.is_disconnect(exc, connection, None)
+        if connection is not None and lost:
+            connection.invalidate(exc)
+        raise DBAPIError.instance(
+            None, None, exc, dialect.loaded_dbapi.Error, hide_parameters=True, connection_invalidated=lost
+        ) from exc
 
 
 def violated(exc: IntegrityError) -> str | None:
@@ -152,7 +192,8 @@ def _prepare_sqlite(engine: Engine) -> None:
     lock = WriteLock(None if in_memory else f"{engine.url.database}.lock")
 
     @event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+    def connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        record.info["write_queue"] = lock
         # The driver's own transactions begin too late and lose updates; `begin` below starts them.
         connection.isolation_level = None
         # NORMAL may lose what was already acknowledged when the power fails.
@@ -176,17 +217,34 @@ def _prepare_sqlite(engine: Engine) -> None:
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN")
             return
-        deadline = time.monotonic() + WAIT_SECONDS
-        # Held until the connection goes back to the pool, after COMMIT or ROLLBACK.
-        connection.info["write_lock"] = lock.acquire(deadline)
-        # Only a foreign program can hold the database now. It gets what is left of the time.
-        patience = max(0, int((deadline - time.monotonic()) * 1000))
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
-        if connection.get_execution_options().get("writes") != "outside of a transaction":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        begin_sqlite_write(connection.connection, connection.dialect)
 
     @event.listens_for(engine, "checkin")
     def checkin(_connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
         release = record.info.pop("write_lock", None)
         if release is not None:
             release()
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    """Spare PostgreSQL what a single statement does not need: BEGIN, ROLLBACK and a ping before it."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: psycopg.Connection[Any], _record: ConnectionPoolEntry) -> None:
+        # The driver would begin a transaction before every statement; `begin` below does where one is wanted.
+        connection.autocommit = True
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        with driver_errors(connection.connection, connection.dialect):
+            driver.execute("BEGIN")
+
+    @event.listens_for(engine, "checkout")
+    def checkout(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:
+        # A server that nobody has asked anything says something only when it ends the connection.
+        # To look costs a microsecond; to ask whether it is there would cost a round trip.
+        heard = select.poll()
+        heard.register(connection.fileno(), select.POLLIN)
+        if connection.closed or heard.poll(0):
+            raise InvalidatePoolError

@@ -76,12 +76,12 @@ def read_body(req: Request) -> bytes:
     """
     # Not get_data(), which cuts a chunked body at MAX_CONTENT_LENGTH without a word.
     try:
-        body = b"".join(_pieces(req.stream))
+        body = b"".join(pieces(req.stream))
     except RequestEntityTooLarge:
         # Who is still sending would find the connection closed, and no answer.
         with suppress(BadRequest, OSError, ParseException):
             deadline = time.monotonic() + DISCARD_SECONDS
-            for _ in _pieces(req.environ["wsgi.input"]):
+            for _ in pieces(req.environ["wsgi.input"]):
                 if time.monotonic() > deadline:
                     break
         raise
@@ -92,13 +92,18 @@ def read_body(req: Request) -> bytes:
     return body
 
 
-def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+def pieces(stream: IO[bytes]) -> Iterator[bytes]:
     """The stream, piece by piece, unless putting it together costs too much: chunks can be of one byte each."""
     started = time.thread_time()
     while piece := stream.read(PIECE_BYTES):
         yield piece
         if time.thread_time() - started > READ_CPU_SECONDS:
-            raise BadRequest("The body comes in too many chunks.")
+            raise too_many_chunks()
+
+
+def too_many_chunks() -> BadRequest:
+    """The refusal of a body whose chunks cost more than it is worth."""
+    return BadRequest("The body comes in too many chunks.")
 
 
 def flat(messages: Mapping[Any, Any]) -> dict[str, list[str]]:

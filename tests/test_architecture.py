@@ -18,7 +18,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "versions" not in pat
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "wsgi.py"])
 FEATURE_FILES = {
     *("__init__", "views", "schemas", "service", "models", "errors", "cli"),
-    *("captures", "emails", "exports", "merging", "queries", "representations"),
+    *("captures", "emails", "exports", "merging", "queries", "representations", "storing"),
 }
 TOP_LEVEL = {
     "leadapi",
@@ -40,18 +40,26 @@ LAYERS = {
     "captures": {"database", "emails", "errors", "merging", "queries", "representations", "service"},
     "schemas": {"emails", "errors", "fields"},
     "exports": {"queries", "representations"},
-    "service": {"database", "emails", "errors", "merging", "models", "queries", "representations"},
+    "service": {
+        *("database", "driver", "emails", "errors", "merging", "models", "queries", "representations", "storing"),
+    },
+    "storing": {"database", "driver", "queries", "representations"},
     "representations": {"queries"},
     "merging": {"emails", "errors"},
-    "queries": {"models"},
+    "queries": {"driver", "models"},
     "models": {"database"},
     "errors": set(),
     "emails": set(),
 }
 # What a file of a feature may import of another feature, by the last part of its name.
-NEIGHBOURS = {"views": {"schemas"}, "service": {"service"}, "captures": {"service"}}
+NEIGHBOURS = {
+    "views": {"schemas", "service"},
+    "service": {"service"},
+    "captures": {"service"},
+    "storing": {"service"},
+}
 # HTTP has no place below the views.
-BELOW_HTTP = {"service", "models", "errors", "captures", "merging", "queries", "representations"}
+BELOW_HTTP = {"service", "models", "errors", "captures", "merging", "queries", "representations", "storing"}
 HTTP = {"flask", "flask_smorest", "werkzeug", "marshmallow", "webargs"}
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import Insert, Select, bindparam, delete, func, insert, select
 
 from leadapi.database import db
 from leadapi.events.models import Event
@@ -57,6 +57,11 @@ def record(happened: Sequence[dict[str, Any]]) -> None:
         db.session.execute(_insert, happened[0])
     elif happened:
         db.session.execute(_insert_many, happened)
+
+
+def telling(source: Select[Any]) -> Insert:
+    """The statement that records what a query finds: lead's id, type, time, actor and data."""
+    return insert(events).from_select(["lead_id", "type", "created_at", "actor", "data"], source)
 
 
 def forget(lead_id: int) -> None:

@@ -1,11 +1,26 @@
 """The statements that read leads, each built once: building one costs more than running it."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, Select, bindparam, cast, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
+from leadapi.driver import Statement
 from leadapi.leads.models import Lead, LeadCount
 
 leads = Lead.metadata.tables["leads"]
@@ -26,6 +41,37 @@ SHOWN = (
 )
 shown = [*(leads.c[name] for name in SHOWN[:-1]), func.coalesce(leads.c.updated_at, leads.c.created_at)]
 
+
+class LeadJson(ColumnElement[str]):
+    """What clients see of a lead as JSON text, made by the database."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(LeadJson, "sqlite")
+def _sqlite_json(_element: LeadJson, _compiler: SQLCompiler, **_options: Any) -> str:
+    wire = {
+        "created_at": "replace(substr(leads.created_at, 1, 19), ' ', 'T') || 'Z'",
+        "attributes": "json(leads.attributes)",
+        "updated_at": "replace(substr(coalesce(leads.updated_at, leads.created_at), 1, 19), ' ', 'T') || 'Z'",
+    }
+    pairs = ", ".join(f"'{name}', {wire.get(name, f'leads.{name}')}" for name in SHOWN)
+    return f"json_object({pairs})"
+
+
+@compiles(LeadJson, "postgresql")
+def _postgresql_json(_element: LeadJson, _compiler: SQLCompiler, **_options: Any) -> str:
+    written = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+    wire = {
+        "created_at": written.format("leads.created_at"),
+        "attributes": "leads.attributes::json",
+        "updated_at": written.format("coalesce(leads.updated_at, leads.created_at)"),
+    }
+    columns = ", ".join(f"{wire.get(name, f'leads.{name}')} AS {name}" for name in SHOWN)
+    return f"(SELECT row_to_json(lead)::text FROM (SELECT {columns}) AS lead)"  # noqa: S608  # only our own words
+
+
 # What can be asked for, and what it means.
 FILTERS: dict[str, ColumnElement[bool]] = {
     "email_key": leads.c.email_key == bindparam("email_key"),
@@ -36,36 +82,50 @@ FILTERS: dict[str, ColumnElement[bool]] = {
 }
 
 
-@cache
-def matching(filters: frozenset[str], *, descending: bool) -> Select[Any]:
-    """All that matches, in order. The parameters have the filters' names."""
-    order = leads.c.id.desc() if descending else leads.c.id
-    return select(*shown).where(*(FILTERS[name] for name in sorted(filters))).order_by(order)
-
+# The fields that are given when a lead is stored.
+GIVEN = ("full_name", "email", "email_key", "company", "message", "source", "attributes", "created_at")
+# No row comes back where another lead has the address. Both databases know this clause by the same words.
+inserting = (
+    postgresql.insert(leads)
+    .values({name: bindparam(f"new_{name}", type_=leads.c[name].type) for name in GIVEN})
+    .on_conflict_do_nothing(index_elements=["email_key"])
+    .returning(leads.c.id)
+)
 
 # On PostgreSQL, a lead can appear after one with a larger id: see migration 0002.
-settled = select(func.settled_lead_id())
+settled = Statement(select(func.settled_lead_id()))
+
+
+def matching(filters: frozenset[str], columns: Sequence[ColumnElement[Any]], *, descending: bool) -> Select[Any]:
+    """All that matches, in order. The parameters have the filters' names."""
+    order = leads.c.id.desc() if descending else leads.c.id
+    return select(*columns).where(*(FILTERS[name] for name in sorted(filters))).order_by(order)
 
 
 @cache
-def page(filters: frozenset[str], *, descending: bool, after: bool, until: bool) -> Select[Any]:
-    """Some of what matches, and at the end of each row the total of it, of the same moment."""
-    statement = matching(filters, descending=descending)
+def page(filters: frozenset[str], *, descending: bool, after: bool, until: bool) -> Statement:
+    """Some of what matches: of each the id, what is shown, and the total of the same moment."""
+    columns = [leads.c.id, LeadJson(), _total(filters).scalar_subquery()]
+    statement = matching(filters, columns, descending=descending)
     if until:
         last: BindParameter[int] = bindparam("until")
         statement = statement.where(leads.c.id <= last)
     if after:
         cursor: BindParameter[int] = bindparam("after")
         statement = statement.where(leads.c.id < cursor if descending else leads.c.id > cursor)
-    return statement.add_columns(total(filters).scalar_subquery()).limit(bindparam("limit")).offset(bindparam("offset"))
+    return Statement(statement.limit(bindparam("limit")).offset(bindparam("offset")))
 
 
 @cache
-def total(filters: frozenset[str]) -> Select[Any]:
+def total(filters: frozenset[str]) -> Statement:
     """How many match. Kept for all leads and for those of one source, counted for the rest."""
+    return Statement(_total(filters))
+
+
+def _total(filters: frozenset[str]) -> Select[Any]:
     if filters <= {"source"}:
         source: BindParameter[str] = bindparam("source")
-        counted = "source:" + source if filters else literal("")
+        counted = literal_column("'source:'", Text).concat(source) if filters else literal_column("''", Text)
         # PostgreSQL's sum of whole numbers is a decimal.
         number = cast(func.coalesce(func.sum(counts.c.number), 0), BigInteger)
         return select(number).where(counts.c.counted == counted)
@@ -75,7 +135,7 @@ def total(filters: frozenset[str]) -> Select[Any]:
 # One lead, for a transaction that changes it: PostgreSQL lets no other one change it meanwhile.
 locked: Select[Any] = select(*shown, leads.c.email_key).where(leads.c.id == bindparam("lead_id")).with_for_update()
 one: Select[Any] = select(*shown).where(leads.c.id == bindparam("lead_id"))
-id_of = select(leads.c.id).where(leads.c.email_key == bindparam("email_key"))
+id_of = Statement(select(leads.c.id).where(leads.c.email_key == bindparam("email_key")))
 locked_by_key: Select[Any] = (
     select(*shown, leads.c.email_key)
     .where(leads.c.email_key.in_(bindparam("keys", expanding=True)))

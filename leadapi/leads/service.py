@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, update
-from sqlalchemy.engine import Result, Row
+from sqlalchemy import bindparam, delete, update
+from sqlalchemy.engine import Result
+from sqlalchemy.engine import Row as SessionRow
 from sqlalchemy.exc import IntegrityError
 
+from leadapi import driver
 from leadapi.database import begin_write, db, now, scrub, violated
+from leadapi.driver import DriverConnection, Row, Statement
 from leadapi.events import service as events
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
 from leadapi.leads.merging import columns, differences
-from leadapi.leads.representations import ShownLead, fields_of, show
+from leadapi.leads.representations import ShownLead, show
+from leadapi.leads.storing import store
 
-_insert = insert(queries.leads).returning(*queries.shown)
 _update = update(queries.leads).where(queries.leads.c.id == bindparam("lead_id")).returning(*queries.shown)
 _delete = delete(queries.leads).where(queries.leads.c.id == bindparam("lead_id"))
 
@@ -28,10 +31,10 @@ CHUNK = 1000
 
 @dataclass(frozen=True)
 class LeadPage:
-    """Some of the leads that match, in order, and how many match in all."""
+    """Some of the leads that match, in order and as JSON, and how many match in all."""
 
     total: int
-    items: list[dict[str, Any]]
+    items: list[str]
     # The id after which the next page begins; None on the last page.
     next_after: int | None
 
@@ -63,7 +66,6 @@ def create_lead(
     :param tell_which: whether a refusal may say which lead has the address.
     :raises EmailTaken: a lead with this address exists, perhaps in another spelling.
     """
-    time = now()
     key = email_key(email)
     values = {
         "full_name": full_name,
@@ -73,16 +75,12 @@ def create_lead(
         "message": message,
         "source": source,
         "attributes": orjson.dumps(attributes or {}).decode(),
-        "created_at": time,
+        "created_at": now(),
     }
-    begin_write()
-    try:
-        lead = show(db.session.execute(_insert, values).one())
-    except IntegrityError as exc:
-        db.session.rollback()
-        _refuse(exc, key, tell_which)
-    events.record([events.event(lead_id=lead.id, type=events.CREATED, time=time, actor=actor, data=lead.json)])
-    db.session.commit()
+    # The database decides, so two requests at once cannot both win.
+    lead = store(values, actor)
+    if lead is None:
+        raise EmailTaken(_id_of(key) if tell_which else None)
     return lead
 
 
@@ -99,15 +97,13 @@ def list_leads(
     """
     values = _values(filters)
     names = frozenset(values)
-    # Oldest first, a reader who follows the pages must not pass a lead that is still to appear.
-    until = None if descending else _settled()
+    bounded = not descending and db.engine.dialect.name != "sqlite"
     # One more than asked for tells whether there is a next page.
-    bounds = {"limit": limit + 1, "offset": offset, "after": after, "until": until}
-    statement = queries.page(names, descending=descending, after=after is not None, until=until is not None)
-    rows = db.session.execute(statement, values | bounds).all()
-    total = rows[0][-1] if rows else db.session.execute(queries.total(names), values).scalar_one()
-    items = [fields_of(row) for row in rows[:limit]]
-    return LeadPage(total, items, items[-1]["id"] if len(rows) > limit else None)
+    bounds = {"limit": limit + 1, "offset": offset, "after": after}
+    statement = queries.page(names, descending=descending, after=after is not None, until=bounded)
+    rows = (_read_settled if bounded else driver.read)(statement, values | bounds)
+    total = rows[0][-1] if rows else driver.read(queries.total(names), values)[0][0]
+    return LeadPage(total, [row[1] for row in rows[:limit]], rows[limit - 1][0] if len(rows) > limit else None)
 
 
 def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
@@ -117,7 +113,7 @@ def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
         `status`, and `created_from` and `created_to` (aware times, both included).
     """
     values = _values(filters)
-    statement = queries.matching(frozenset(values), descending=descending)
+    statement = queries.matching(frozenset(values), queries.shown, descending=descending)
     with ExitStack() as stack:
         # A connection of its own: the session ends with the request, and the rows are read after it.
         connection = stack.enter_context(db.engine.connect().execution_options(yield_per=CHUNK))
@@ -213,12 +209,20 @@ def _taking(rows: Result[Any], resources: ExitStack) -> Iterator[Sequence[Sequen
         yield from rows.partitions()
 
 
-def _settled() -> int | None:
-    """The id up to which no lead can appear any more; None on SQLite, where they appear in order."""
-    if db.engine.dialect.name == "sqlite":
-        return None
-    settled: int = db.session.execute(queries.settled).scalar_one()
-    return settled
+def _read_settled(statement: Statement, values: dict[str, Any]) -> list[Row]:
+    """The rows up to the first lead that may still appear: a reader who follows the pages must not pass it.
+
+    What is settled stays so. Hence what was known before serves a page that is full, and only the
+    pages at the end of the list have to ask.
+    """
+    with DriverConnection() as connection:
+        known = connection.memory.get("settled", 0)
+        rows = connection.run(statement, values | {"until": known})
+        if len(rows) < values["limit"]:
+            settled = connection.memory["settled"] = connection.run(queries.settled, {})[0][0]
+            if settled != known:
+                rows = connection.run(statement, values | {"until": settled})
+    return rows
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:
@@ -228,7 +232,7 @@ def _values(filters: dict[str, Any]) -> dict[str, Any]:
     return filters
 
 
-def _expected(row: Row[Any] | None, expected: Container[str] | None) -> ShownLead:
+def _expected(row: SessionRow[Any] | None, expected: Container[str] | None) -> ShownLead:
     if row is None:
         raise LeadMissing
     lead = show(row)
@@ -243,4 +247,10 @@ def _refuse(exc: IntegrityError, key: str, tell_which: bool) -> NoReturn:
     # for another reason: only name the one that is really there.
     if violated(exc) != "uq_leads_email_key":
         raise exc
-    raise EmailTaken(db.session.execute(queries.id_of, {"email_key": key}).scalar() if tell_which else None) from exc
+    raise EmailTaken(_id_of(key) if tell_which else None) from exc
+
+
+def _id_of(key: str) -> int | None:
+    """The id of the lead with this address; None where it was erased meanwhile."""
+    rows = driver.read(queries.id_of, {"email_key": key})
+    return rows[0][0] if rows else None

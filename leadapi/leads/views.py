@@ -12,10 +12,12 @@ from leadapi.api import Blueprint, accepted, next_link
 from leadapi.callers import actor, may_read_leads
 from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
+from leadapi.events.service import EventPage
 from leadapi.fields import NoArgsSchema
 from leadapi.leads import captures, exports, schemas, service
 from leadapi.leads.captures import Capture
 from leadapi.leads.representations import ShownLead
+from leadapi.leads.service import LeadPage
 from leadapi.parsing import InvalidFields, flat
 from leadapi.preferences import APPLIED, PREFER, applied, resolution
 
@@ -49,7 +51,7 @@ class LeadsView(MethodView):
         200, schemas.LeadPageSchema, example={"total": 1, "items": [schemas.LEAD]}, headers={"Link": schemas.NEXT}
     )
     @blp.refuses(422, 500, 503)
-    def get(self, args: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    def get(self, args: dict[str, Any]) -> Response:
         """List leads"""
         return _page(service.list_leads(**args))
 
@@ -131,7 +133,7 @@ class LeadEventsView(MethodView):
     @blp.refuses(404, 422, 500, 503)
     def get(self, args: dict[str, Any], lead_id: int) -> tuple[dict[str, Any], dict[str, str]]:
         """List what happened to a lead"""
-        return _page(service.list_events(lead_id, **args))
+        return _history(service.list_events(lead_id, **args))
 
 
 def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
@@ -180,9 +182,15 @@ def _erase(lead_id: int) -> Response:
     return Response(status=204)
 
 
-def _page(page: Any) -> tuple[dict[str, Any], dict[str, str]]:
+def _history(page: EventPage) -> tuple[dict[str, Any], dict[str, str]]:
     """The page with the header that says where the next one is."""
     return {"total": page.total, "items": page.items}, next_link(page.next_after)
+
+
+def _page(page: LeadPage) -> Response:
+    """The page with the header that says where the next one is."""
+    body = f'{{"total":{page.total},"items":[{",".join(page.items)}]}}'
+    return Response(body, 200, next_link(page.next_after), mimetype="application/json")
 
 
 def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A002  # the parameter's public name
