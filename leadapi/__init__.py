@@ -4,7 +4,21 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations, proxies, rate_limits
+from leadapi import (
+    api,
+    config,
+    cors,
+    database,
+    docs,
+    errors,
+    headers,
+    health,
+    logs,
+    migrations,
+    pages,
+    proxies,
+    rate_limits,
+)
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -26,6 +40,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     headers.init_app(app)
     cors.init_app(app, settings)
     rate_limits.init_app(app, settings)
+    pages.init_app(app, settings)
 
     database.init_app(app, settings)
     migrations.init_app(app, settings)

@@ -16,7 +16,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import IntegerConverter, Map
 
-from leadapi import errors, logs
+from leadapi import errors, forms, logs
 from leadapi.config import Settings
 from leadapi.fields import MAX_ID, Cursor
 from leadapi.parsing import Parser
@@ -117,6 +117,8 @@ class Blueprint(flask_smorest.Blueprint):
         for schema in [described["schema"] for described in content.values()]:
             # Where a body may have several names, it is described under each.
             content |= dict.fromkeys(getattr(schema, "media_types", ()), content["application/json"])
+            if hasattr(schema, "form"):
+                content |= dict.fromkeys(forms.MEDIA_TYPES, schema.form)
         added = doc_info.get("added", {})
         if "parameters" in added:
             doc["parameters"] = [*doc.get("parameters", []), *added["parameters"]]
@@ -127,6 +129,10 @@ class Blueprint(flask_smorest.Blueprint):
     def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
         if self.limited:
             doc["responses"]["429"] = HTTPStatus.TOO_MANY_REQUESTS.name
+        if forms.MULTIPART in doc.get("requestBody", {}).get("content", {}):
+            # Whoever sends a form may be a person, who gets a page.
+            pages = {status: f"{name}{PAGE}" for status, name in doc["responses"].items() if isinstance(name, str)}
+            doc["responses"] |= pages
         doc["responses"] = dict(sorted(doc["responses"].items(), key=lambda item: int(item[0])))
         for response in doc["responses"].values():
             # The others are names of components, which have the header already.
@@ -191,6 +197,10 @@ REQUEST_ID = {
 }
 
 
+# The same errors where they may also be told to people.
+PAGE = "_OR_PAGE"
+HTML = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
+
 # What is said of each limit: a name in quotes, and numbers.
 LIMIT_PATTERN = r'^"[a-z0-9-]+";{0}=\d+;{1}=\d+(, "[a-z0-9-]+";{0}=\d+;{1}=\d+)*$'
 RATE_LIMIT = {
@@ -237,15 +247,13 @@ class Api(flask_smorest.Api):
                 headers["Retry-After"] = RETRY_AFTER
             if status == HTTPStatus.CONFLICT:
                 headers["Location"] = TAKEN
-            self.spec.components.response(
-                status.name,
-                {
+            for suffix, page in (("", {}), (PAGE, {"text/html": HTML})):
+                response = {
                     "description": status.phrase,
-                    "content": {"application/problem+json": content},
+                    "content": {"application/problem+json": content, **page},
                     "headers": headers,
-                },
-                lazy=True,
-            )
+                }
+                self.spec.components.response(f"{status.name}{suffix}", response, lazy=True)
 
 
 class OrjsonProvider(JSONProvider):

@@ -1,4 +1,4 @@
-"""Rate limits of a whole server: several workers, a Redis that comes and goes, proxies and slow senders."""
+"""Rate limits of a whole server: several workers, a Redis that comes and goes, and proxies."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import pytest
 
 from conftest import NewLead, Serve
 from redis_server import RedisServer
-from servers import Server, answer, at_once
+from servers import Server, at_once
 
 # What a request may take while Redis is silent; the rest is for a busy machine.
 AT_MOST = 3
@@ -118,16 +118,3 @@ def test_where_no_proxy_is_trusted_nobody_can_be_another(limited: Limited, new_l
     ]
 
     assert statuses == [201] * 5 + [429] * 2
-
-
-def test_a_refused_client_need_not_send_its_body(limited: Limited, new_lead: NewLead) -> None:
-    server = limited(WEB_CONCURRENCY="1")
-    for _ in range(5):
-        server.post("/leads", json=new_lead())
-    head = "POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
-
-    with server.connect() as connection:
-        connection.sendall(head.encode())
-        refusal = answer(connection)
-
-        assert refusal.status == 429
