@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import api, config, database, docs, errors, health, logs, migrations
+from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations, proxies, rate_limits
+from leadapi.keys import guard
+from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -20,10 +22,18 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     # Otherwise //leads is redirected to whatever the request calls its host.
     app.url_map.merge_slashes = False
+    # Every request goes through these from top to bottom.
     logs.init_app(app, settings)
+    proxies.init_app(app, settings)
+    headers.init_app(app)
+    cors.init_app(app, settings)
+    guard.init_app(app, settings)
+    rate_limits.init_app(app, settings)
+
     database.init_app(app, settings)
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)
+    app.cli.add_command(keys_commands)
     errors.init_app(app)
     docs.init_app(app)
 

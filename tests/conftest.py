@@ -3,8 +3,9 @@
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -13,8 +14,27 @@ from werkzeug.test import TestResponse
 
 from leadapi import create_app
 from leadapi.database import db
+from leadapi.keys import service as keys
 from postgres import Postgres
+from redis_server import RedisServer
 from servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
+BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
+# Without these it asks its maker's servers things, or fails where the tests run as root.
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Every word a test says about a person has this in it, so that the log can be searched for people.
 MARKER = "zebedee"
@@ -30,6 +50,14 @@ def body(response: TestResponse) -> Json:
     """The JSON object of a response."""
     assert isinstance(response.json, dict)
     return response.json
+
+
+def make_key(app: Flask, *scopes: str, expires_at: datetime | None = None) -> str:
+    """The text of a new key."""
+    with app.app_context():
+        key = keys.create_key(name=f"{MARKER}'s program", scopes=scopes, expires_at=expires_at)
+    _secrets.append(key.text)
+    return key.text
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +152,29 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         print(*server.lines, sep="\n")  # noqa: T201  # see pytest_runtest_logreport
 
 
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis that the test may stop."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("Redis is missing: apt-get install redis-server")
+    server = RedisServer()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def page() -> Iterator["Page"]:
+    """An empty page of a browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason=DRIVER_IS_MISSING)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip(BROWSER_IS_MISSING)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser.new_page()
+        browser.close()
+
+
 @pytest.fixture(scope="session")
 def _numbers() -> Iterator[int]:
     return itertools.count(1)
@@ -161,12 +212,19 @@ def stored_lead(client: FlaskClient, new_lead: NewLead) -> StoredLead:
 # --- the whole run's log -------------------------------------------------------------------------
 
 _run_log: list[str] = []
+_secrets: list[str] = []
 
 
 @pytest.fixture
 def run_log() -> list[str]:
     """Every line that an app or a server has logged in this run so far."""
     return _run_log
+
+
+@pytest.fixture
+def secrets() -> list[str]:
+    """Every key that was made in this run so far."""
+    return _secrets
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
