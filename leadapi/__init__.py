@@ -19,6 +19,8 @@ from leadapi import (
     proxies,
     rate_limits,
 )
+from leadapi.keys import guard
+from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -39,12 +41,14 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     proxies.init_app(app, settings)
     headers.init_app(app)
     cors.init_app(app, settings)
+    guard.init_app(app, settings)
     rate_limits.init_app(app, settings)
     pages.init_app(app, settings)
 
     database.init_app(app, settings)
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)
+    app.cli.add_command(keys_commands)
     errors.init_app(app)
     docs.init_app(app)
 

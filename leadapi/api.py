@@ -16,10 +16,12 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import IntegerConverter, Map
 
-from leadapi import errors, forms, logs
+from leadapi import errors, forms, logs, security
 from leadapi.config import Settings
 from leadapi.fields import MAX_ID, Cursor
+from leadapi.keys.errors import KeyRefused, ScopeMissing
 from leadapi.parsing import Parser
+from leadapi.rate_limits import FIELD, HEADERS, POLICY_FIELD
 
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -27,6 +29,8 @@ Captures leads: people who asked to be contacted. Each email address is stored o
 
 Every error is `application/problem+json` (RFC 9457). `detail` is one sentence for people.
 A 422 adds `errors`, a map from field to messages.
+
+Where the service asks for keys (`AUTH=on`), each operation says which scope it needs; `admin` includes all others.
 
 Every answer carries `X-Request-Id`: the caller's own when it sent a well-formed one. The log has it too.
 
@@ -81,7 +85,7 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(*args, **kwargs)
         # Whether rate limits are for its operations; see rate_limits.
         self.limited = limited
-        self._prepare_doc_cbks += [self._add_doc, self._finish_responses_doc]
+        self._prepare_doc_cbks += [self._add_doc, self._add_requirement_doc, self._finish_responses_doc]
 
     def refuses(self, *statuses: int) -> Callable[[Any], Any]:
         """Decorator: the errors this operation can answer with."""
@@ -89,6 +93,20 @@ class Blueprint(flask_smorest.Blueprint):
         def decorator(function: Any) -> Any:
             for status in statuses:
                 function = self.alt_response(status, HTTPStatus(status).name)(function)
+            return function
+
+        return decorator
+
+    def requires(self, scope: str | None, *, public: bool = False) -> Callable[[Any], Any]:
+        """Decorator: what a caller of this operation needs. Every operation has one.
+
+        :param scope: one of `keys.service.SCOPES`, or None for everybody.
+        :param public: whether it goes without a key while PUBLIC_CAPTURE=on.
+        """
+
+        def decorator(function: Any) -> Any:
+            # Beside what flask-smorest knows of it, which every decorator hands on. The guard reads it there.
+            function._apidoc = {**getattr(function, "_apidoc", {}), "requires": security.Requirement(scope, public)}
             return function
 
         return decorator
@@ -126,6 +144,15 @@ class Blueprint(flask_smorest.Blueprint):
             doc["responses"][status]["links"] = links
         return doc
 
+    @staticmethod
+    def _add_requirement_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        requirement = doc_info.get("requires")
+        if requirement is not None:
+            doc["security"] = security.document(requirement)
+            if requirement.scope is not None:
+                doc["responses"] |= {"401": "UNAUTHORIZED", "403": "FORBIDDEN"}
+        return doc
+
     def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
         if self.limited:
             doc["responses"]["429"] = HTTPStatus.TOO_MANY_REQUESTS.name
@@ -140,7 +167,7 @@ class Blueprint(flask_smorest.Blueprint):
                 response["headers"] = {
                     **response.get("headers", {}),
                     "X-Request-Id": "REQUEST_ID",
-                    **(RATE_LIMIT_HEADERS if self.limited else {}),
+                    **(HEADERS if self.limited else {}),
                 }
         return doc
 
@@ -168,6 +195,8 @@ class InvalidFieldsSchema(ProblemSchema):
 # An example of each error, and the headers it brings.
 PROBLEMS: dict[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
+    HTTPStatus.UNAUTHORIZED: str(KeyRefused("")),
+    HTTPStatus.FORBIDDEN: str(ScopeMissing("read")),
     HTTPStatus.NOT_FOUND: "There is no lead with this id.",
     HTTPStatus.NOT_ACCEPTABLE: "This address answers with text/csv or application/x-ndjson.",
     HTTPStatus.CONFLICT: "Lead with this email already exists.",
@@ -201,20 +230,6 @@ REQUEST_ID = {
 PAGE = "_OR_PAGE"
 HTML = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
 
-# What is said of each limit: a name in quotes, and numbers.
-LIMIT_PATTERN = r'^"[a-z0-9-]+";{0}=\d+;{1}=\d+(, "[a-z0-9-]+";{0}=\d+;{1}=\d+)*$'
-RATE_LIMIT = {
-    "description": "How many requests are left, for how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("r", "t")},
-    "example": '"capture";r=4;t=37',
-}
-RATE_LIMIT_POLICY = {
-    "description": "How many requests may come in how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("q", "w")},
-    "example": '"capture";q=5;w=60',
-}
-RATE_LIMIT_HEADERS = {"RateLimit": "RATE_LIMIT", "RateLimit-Policy": "RATE_LIMIT_POLICY"}
-
 
 class Api(flask_smorest.Api):
     """The OpenAPI document and the answer to every HTTP error."""
@@ -234,17 +249,19 @@ class Api(flask_smorest.Api):
 
     def _register_responses(self) -> None:
         self.spec.components.header("REQUEST_ID", REQUEST_ID)
-        self.spec.components.header("RATE_LIMIT", RATE_LIMIT)
-        self.spec.components.header("RATE_LIMIT_POLICY", RATE_LIMIT_POLICY)
+        self.spec.components.header("RATE_LIMIT", FIELD)
+        self.spec.components.header("RATE_LIMIT_POLICY", POLICY_FIELD)
         for status, detail in PROBLEMS.items():
             invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
             content = {
                 "schema": InvalidFieldsSchema if invalid else ProblemSchema,
                 "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
             }
-            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **RATE_LIMIT_HEADERS}
+            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **HEADERS}
             if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
                 headers["Retry-After"] = RETRY_AFTER
+            if status in security.CHALLENGES:
+                headers["WWW-Authenticate"] = security.CHALLENGES[status]
             if status == HTTPStatus.CONFLICT:
                 headers["Location"] = TAKEN
             for suffix, page in (("", {}), (PAGE, {"text/html": HTML})):
@@ -287,4 +304,7 @@ def init_app(app: Flask, settings: Settings) -> Api:
         API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}},
     )
     app.url_map.converters["id"] = IdConverter
-    return Api(app)
+    rest = Api(app)
+    for name, scheme in security.SCHEMES.items():
+        rest.spec.components.security_scheme(name, scheme)
+    return rest

@@ -2,6 +2,8 @@
 
 from flask import g
 
+from leadapi.keys.service import ALL
+
 
 def actor() -> str | None:
     """The id of the key that a request came with, for the history; None without a key."""
@@ -9,6 +11,11 @@ def actor() -> str | None:
     return key_id
 
 
+def may(scope: str) -> bool:
+    """Whether who asks may do what the scope allows; with AUTH=off everybody may."""
+    return scope in g.get("scopes", ALL)
+
+
 def may_read_leads() -> bool:
     """Whether a refusal may say which lead it is about."""
-    return True
+    return may("read")

@@ -40,6 +40,8 @@ class Settings:
     web_concurrency: int
     threads: int
     max_body_bytes: int
+    auth: bool
+    public_capture: bool
     cors_origins: tuple[str, ...]
     redirect_urls: tuple[str, ...]
     trusted_proxies: int
@@ -221,6 +223,8 @@ class SettingsSchema(Schema):
     WEB_CONCURRENCY = WholeNumber(1, 256, load_default=2)
     THREADS = WholeNumber(1, 256, load_default=4)
     MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
+    AUTH = Switch(load_default=None)
+    PUBLIC_CAPTURE = Switch(load_default="on")
     CORS_ORIGINS = Origins(load_default=NONE)
     REDIRECT_URLS = Urls(load_default=NONE)
     TRUSTED_PROXIES = WholeNumber(0, 10, load_default=0)
@@ -256,6 +260,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         # One SQLite file belongs to one service; a PostgreSQL database may have other users,
         # so changing its tables is a decision of its operator.
         values["AUTO_MIGRATE"] = values["DATABASE_URL"].get_backend_name() == "sqlite"
+    if values["AUTH"] is None:
+        # To try it out, one needs no key; whoever names an environment means it.
+        values["AUTH"] = values["ENV"] != "local"
     # Whoever tries it out is alone with it; anything else may stand on the open internet.
     alone = values["ENV"] == "local"
     for name, limit in (("RATE_LIMIT_CAPTURE", "60/minute"), ("RATE_LIMIT_API", "600/minute")):

@@ -28,6 +28,7 @@ SHOWN = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "WWW-Authenticate",
     "X-Request-Id",
 )
 # How long a browser may go without asking again. None keeps it longer than two hours.

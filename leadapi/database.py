@@ -137,12 +137,13 @@ def scrub() -> None:
         logger.warning("database.wal_still_read")
 
 
-def begin_sqlite_write(connection: PoolProxiedConnection, dialect: Dialect) -> None:
+def begin_sqlite_write(connection: PoolProxiedConnection, dialect: Dialect, patience: float = WAIT_SECONDS) -> None:
     """Queue for writing, and begin; the queue moves on when the connection goes back to the pool.
 
+    :param patience: how many seconds to wait at most.
     :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
     """
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + patience
     connection.info["write_lock"] = connection.info["write_queue"].acquire(deadline)
     driver: Any = connection.driver_connection
     with driver_errors(connection, dialect):
@@ -217,7 +218,8 @@ def _prepare_sqlite(engine: Engine) -> None:
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN")
             return
-        begin_sqlite_write(connection.connection, connection.dialect)
+        patience = connection.get_execution_options().get("patience", WAIT_SECONDS)
+        begin_sqlite_write(connection.connection, connection.dialect, patience)
 
     @event.listens_for(engine, "checkin")
     def checkin(_connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:

@@ -5,7 +5,7 @@ The shape is RFC 9457 (`application/problem+json`): `detail` is one sentence for
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,18 +14,30 @@ from flask import Flask, Response, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
 from leadapi.locks import WriteLockUnavailable
 from leadapi.migrations import SchemaNotCurrent
+from leadapi.security import REALM
 
 logger = logging.getLogger(__name__)
 
 STATUS: dict[type[Exception], HTTPStatus] = {
     EmailTaken: HTTPStatus.CONFLICT,
+    KeyMissing: HTTPStatus.UNAUTHORIZED,
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
     LeadChanged: HTTPStatus.PRECONDITION_FAILED,
     LeadMissing: HTTPStatus.NOT_FOUND,
     TooManyAttributes: HTTPStatus.UNPROCESSABLE_ENTITY,
     SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+# The headers that some of them bring. RFC 6750, 3.1: who showed nothing is told of no error.
+HEADERS: dict[type[Exception], Callable[[Any], Mapping[str, str]]] = {
+    KeyMissing: lambda _: {"WWW-Authenticate": REALM},
+    KeyRefused: lambda _: {"WWW-Authenticate": f'{REALM}, error="invalid_token"'},
+    ScopeMissing: lambda exc: {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{exc.scope}"'},
 }
 
 # The database is down, overloaded or locked; the same request may work soon. If the connection broke
@@ -77,19 +89,20 @@ def verdict(error: Exception) -> dict[str, Any]:
 def init_app(app: Flask) -> None:
     """Answer business errors and a database that cannot answer."""
     for error, status in STATUS.items():
-        app.register_error_handler(error, _handler(status))
+        app.register_error_handler(error, _handler(status, HEADERS.get(error)))
     for error in UNAVAILABLE:
         app.register_error_handler(error, _answer_unavailable)
     app.register_error_handler(ProgrammingError, _answer_wrong_statement)
     app.register_error_handler(InternalError, _answer_internal_error)
 
 
-def _handler(status: HTTPStatus) -> Any:
+def _handler(status: HTTPStatus, headers: Callable[[Any], Mapping[str, str]] | None) -> Any:
     def answer(error: Exception) -> Response:
+        told = dict(headers(error)) if headers else {}
         # An error may say which lead it is about, and what is wrong with which field.
-        lead_id: int | None = getattr(error, "lead_id", None)
-        headers = {"Location": f"{request.script_root}/leads/{lead_id}"} if lead_id else None
-        return problem(status, str(error), errors=getattr(error, "errors", None), headers=headers)
+        if lead_id := getattr(error, "lead_id", None):
+            told["Location"] = f"{request.script_root}/leads/{lead_id}"
+        return problem(status, str(error), errors=getattr(error, "errors", None), headers=told)
 
     return answer
 

@@ -23,6 +23,7 @@ class HealthView(MethodView):
     """Liveness."""
 
     @blp.doc(operationId="getHealth")
+    @blp.requires(None)
     @blp.response(200, HealthSchema, example=OK)
     def get(self) -> dict[str, str]:
         """Tell that the process is alive; it touches nothing else"""
@@ -34,6 +35,7 @@ class ReadyView(MethodView):
     """Readiness."""
 
     @blp.doc(operationId="getReadiness")
+    @blp.requires(None)
     @blp.response(200, HealthSchema, example=OK)
     @blp.refuses(500, 503)
     def get(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+import click
 import orjson
 from flask import Flask, Response, g, has_request_context, request
 
@@ -48,7 +49,7 @@ def dict_config(level: str) -> dict[str, Any]:
 
 
 class StdoutHandler(logging.StreamHandler[Any]):
-    """Writes to what standard output is at the time."""
+    """Writes to what standard output is at the time; a command's own output has that for itself."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -56,7 +57,7 @@ class StdoutHandler(logging.StreamHandler[Any]):
     @property
     def stream(self) -> Any:
         """The stream, as `StreamHandler` wants it."""
-        return sys.stdout
+        return sys.stdout if click.get_current_context(silent=True) is None else sys.stderr
 
 
 class JsonFormatter(logging.Formatter):

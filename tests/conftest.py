@@ -4,6 +4,7 @@ import itertools
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from leadapi import create_app
 from leadapi.database import db
+from leadapi.keys import service as keys
 from postgres import Postgres
 from redis_server import RedisServer
 from servers import Server
@@ -50,6 +52,14 @@ def body(response: TestResponse) -> Json:
     """The JSON object of a response."""
     assert isinstance(response.json, dict)
     return response.json
+
+
+def make_key(app: Flask, *scopes: str, expires_at: datetime | None = None) -> str:
+    """The text of a new key."""
+    with app.app_context():
+        key = keys.create_key(name=f"{MARKER}'s program", scopes=scopes, expires_at=expires_at)
+    _secrets.append(key.text)
+    return key.text
 
 
 @pytest.fixture(scope="session")
@@ -227,12 +237,19 @@ def stored_lead(client: FlaskClient, new_lead: NewLead) -> StoredLead:
 # --- the whole run's log -------------------------------------------------------------------------
 
 _run_log: list[str] = []
+_secrets: list[str] = []
 
 
 @pytest.fixture
 def run_log() -> list[str]:
     """Every line that an app or a server has logged in this run so far."""
     return _run_log
+
+
+@pytest.fixture
+def secrets() -> list[str]:
+    """Every key that was made in this run so far."""
+    return _secrets
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -19,6 +19,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT 
 FEATURE_FILES = {
     *("__init__", "views", "schemas", "service", "models", "errors", "cli"),
     *("forms", "captures", "emails", "exports", "merging", "queries", "representations", "storing"),
+    *("guard", "ring", "texts"),
 }
 TOP_LEVEL = {
     "leadapi",
@@ -41,8 +42,13 @@ LAYERS = {
     "schemas": {"emails", "errors", "fields", "forms"},
     "forms": {"errors", "fields"},
     "exports": {"queries", "representations"},
+    "cli": {"database", "errors", "migrations", "models", "ring", "service"},
+    "guard": {"config", "errors", "locks", "logs", "ring", "security", "service"},
+    "ring": {"errors", "service", "texts"},
+    "texts": set(),
     "service": {
         *("database", "driver", "emails", "errors", "merging", "models", "queries", "representations", "storing"),
+        "texts",
     },
     "storing": {"database", "driver", "queries", "representations"},
     "representations": {"queries"},

@@ -30,6 +30,8 @@ def test_needs_nothing(folder: Path) -> None:
         web_concurrency=2,
         threads=4,
         max_body_bytes=1048576,
+        auth=False,
+        public_capture=True,
         cors_origins=(),
         redirect_urls=(),
         trusted_proxies=0,
@@ -51,6 +53,8 @@ def test_takes_every_setting(folder: Path) -> None:
             "WEB_CONCURRENCY": "8",
             "THREADS": "2",
             "MAX_BODY_BYTES": "65536",
+            "AUTH": "off",
+            "PUBLIC_CAPTURE": "off",
             "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
             "TRUSTED_PROXIES": "2",
             "REDIRECT_URLS": "https://www.example.com/thanks?a=1#top, http://localhost:3000/",
@@ -65,6 +69,7 @@ def test_takes_every_setting(folder: Path) -> None:
     )
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
+    assert (settings.auth, settings.public_capture) == (False, False)
     assert (settings.max_body_bytes, settings.trusted_proxies) == (65536, 2)
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_capture] == [(5, 1), (100, 3600)]
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_api] == [(600, 60)]
@@ -72,6 +77,12 @@ def test_takes_every_setting(folder: Path) -> None:
     assert "secret" not in repr(settings)
     assert settings.redirect_urls == ("https://www.example.com/thanks?a=1#top", "http://localhost:3000/")
     assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")
+
+
+@pytest.mark.parametrize(("env", "auth"), [("local", False), ("production", True)])
+def test_callers_need_keys_everywhere_but_locally(env: str, auth: bool) -> None:
+    assert config.load({"ENV": env}).auth is auth
+    assert config.load({"ENV": env, "AUTH": "off" if auth else "on"}).auth is not auth
 
 
 @pytest.mark.parametrize(("env", "amounts"), [("local", []), ("staging", [60, 600]), ("production", [60, 600])])

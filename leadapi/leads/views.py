@@ -29,7 +29,9 @@ class LeadsView(MethodView):
     """The collection."""
 
     @blp.doc(operationId="createLead")
+    @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
+    @blp.takes(PREFER)
     @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION, "ETag": ETAG})
     @blp.response(
         200,
@@ -48,6 +50,7 @@ class LeadsView(MethodView):
         return _captured(new_lead, forms.resolution() or resolution())
 
     @blp.doc(operationId="listLeads")
+    @blp.requires("read")
     @blp.arguments(schemas.LeadListArgsSchema(), location="query")
     @blp.response(
         200, schemas.LeadPageSchema, example={"total": 1, "items": [schemas.LEAD]}, headers={"Link": schemas.NEXT}
@@ -63,6 +66,7 @@ class LeadExportView(MethodView):
     """The collection as a file."""
 
     @blp.doc(operationId="exportLeads")
+    @blp.requires("read")
     @blp.arguments(schemas.LeadExportArgsSchema(), location="query")
     @blp.response(
         200, schemas.FILE, content_type="text/csv", example=schemas.CSV, headers={"Content-Disposition": schemas.NAME}
@@ -79,6 +83,7 @@ class LeadBatchView(MethodView):
     """Many of the leads at once."""
 
     @blp.doc(operationId="createLeads")
+    @blp.requires("capture")
     @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [schemas.NEW_LEAD]})
     @blp.takes(PREFER)
     @blp.response(
@@ -95,6 +100,7 @@ class LeadView(MethodView):
     """One of the leads."""
 
     @blp.doc(operationId="showLead")
+    @blp.requires("read")
     @blp.arguments(NoArgsSchema(), location="query")
     @blp.takes(IF_NONE_MATCH, IF_MATCH)
     @blp.response(200, schemas.LeadSchema, example=schemas.LEAD, headers={"ETag": ETAG})
@@ -105,6 +111,7 @@ class LeadView(MethodView):
         return _shown(service.show_lead(lead_id, expected=Expected()))
 
     @blp.doc(operationId="changeLead")
+    @blp.requires("write")
     @blp.arguments(schemas.LeadChangesSchema(), example=schemas.CHANGES)
     @blp.takes(IF_MATCH)
     @blp.response(200, schemas.LeadSchema, example=schemas.LEAD, headers={"ETag": ETAG})
@@ -116,6 +123,7 @@ class LeadView(MethodView):
         )
 
     @blp.doc(operationId="eraseLead")
+    @blp.requires("write")
     @blp.arguments(NoArgsSchema(), location="query")
     @blp.takes(IF_MATCH)
     @blp.response(204, description="The person's data is gone.")
@@ -130,6 +138,7 @@ class LeadEventsView(MethodView):
     """What happened to one of the leads."""
 
     @blp.doc(operationId="listLeadEvents")
+    @blp.requires("read")
     @blp.arguments(EventListArgsSchema(), location="query")
     @blp.response(200, EventPageSchema, example={"total": 1, "items": [EVENT]}, headers={"Link": schemas.NEXT})
     @blp.refuses(404, 422, 500, 503)

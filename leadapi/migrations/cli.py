@@ -6,10 +6,11 @@ import alembic.command
 import click
 from alembic.util import CommandError
 from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from leadapi import migrations
 from leadapi.database import db
+from leadapi.errors import UNDEFINED
 from leadapi.locks import WriteLockUnavailable
 
 
@@ -22,6 +23,10 @@ class DatabaseGroup(AppGroup):
         except (OperationalError, WriteLockUnavailable) as exc:
             cause = getattr(exc, "orig", None) or exc
             raise click.ClickException(f"The database cannot answer: {cause}") from exc
+        except ProgrammingError as exc:
+            if getattr(exc.orig, "sqlstate", None) in UNDEFINED:
+                raise click.ClickException(str(migrations.SchemaNotCurrent())) from exc
+            raise
         except CommandError as exc:
             raise click.ClickException(str(exc)) from exc
 

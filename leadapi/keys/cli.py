@@ -1,0 +1,105 @@
+"""flask keys: make, list and revoke API keys."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from leadapi.database import db
+from leadapi.keys import service
+from leadapi.keys.errors import KeyUnknown
+from leadapi.keys.models import ApiKey
+from leadapi.keys.ring import REMEMBERED_SECONDS
+from leadapi.migrations.cli import DatabaseGroup
+
+COLUMNS = ("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE")
+FOREVER = timedelta(days=36500)
+
+commands = DatabaseGroup("keys", help="Make, list and revoke API keys.")
+
+
+class Moment(click.ParamType[datetime]):
+    """A time from now (30d, 12h) or a date (2027-01-31, when it begins in UTC)."""
+
+    name = "30d|date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        now = datetime.now(UTC).replace(microsecond=0)
+        span = re.fullmatch(r"([0-9]{1,6})([dh])", value)
+        try:
+            if span:
+                hours = int(span[1]) * (24 if span[2] == "d" else 1)
+                moment = now + min(timedelta(hours=hours), FOREVER)
+            else:
+                moment = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            self.fail("give a number of days or hours, as in 30d or 12h, or a date, as in 2027-01-31", param, ctx)
+        if moment <= now:
+            self.fail("this is over already", param, ctx)
+        return moment
+
+
+class KeyName(click.ParamType[str]):
+    """What people call a key: 1 to 100 printable characters."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value).strip()
+        if not 1 <= len(name) <= 100 or any(unicodedata.category(character)[0] == "C" for character in name):
+            self.fail("give 1 to 100 printable characters", param, ctx)
+        return name
+
+
+@commands.command()
+@click.option("--name", type=KeyName(), required=True, help="What people call it, such as the program that has it.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(list(service.SCOPES)),
+    required=True,
+    multiple=True,
+    help=f"{'; '.join(f'{name}: {what}' for name, what in service.SCOPES.items())}. Can be given several times.",
+)
+@click.option("--expires", type=Moment(), help="When it ends: in so many days or hours (30d, 12h), or on a date (UTC).")
+def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None:
+    """Make a key and show it, this once."""
+    key = service.create_key(name=name, scopes=scopes, expires_at=expires)
+    click.echo(f"This is key {key.key_id}. It is shown this once; keep it in a safe place.", err=True)
+    click.echo(key.text)
+
+
+@commands.command(name="list")
+def show_list() -> None:
+    """Show all keys, without their secrets."""
+    rows = [COLUMNS, *(_row(key) for key in service.list_keys())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@commands.command()
+@click.argument("key_id", metavar="ID")
+def revoke(key_id: str) -> None:
+    """Let the key with this ID, as the list shows it, open nothing any more."""
+    try:
+        service.revoke_key(key_id)
+    except KeyUnknown as exc:
+        db.session.rollback()
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"Key {key_id} is revoked. Running services notice within {REMEMBERED_SECONDS:.0f} seconds.")
+
+
+def _row(key: ApiKey) -> tuple[str, ...]:
+    expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
+    state = f"revoked {_time(key.revoked_at)}" if key.revoked_at else "expired" if expired else "valid"
+    times = (_time(key.created_at), _time(key.expires_at), _time(key.last_used_at))
+    return (key.id, key.name, key.scopes.replace(" ", ","), *times, state)
+
+
+def _time(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"

@@ -1,0 +1,45 @@
+"""What can go wrong with keys, in business words."""
+
+
+class KeyMissing(Exception):
+    """The operation needs a key, and none was given."""
+
+    def __str__(self) -> str:
+        return "This needs an API key: send it as Authorization: Bearer, as X-API-Key, or as Basic user name."
+
+
+class KeyRefused(Exception):
+    """What was given opens nothing.
+
+    :param reason: why, in a word for the log. The caller is not told.
+    :param key_id: the public part of the key, where it is a key of ours.
+    """
+
+    def __init__(self, reason: str, key_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return "The API key is not valid, or is valid no longer."
+
+
+class ScopeMissing(Exception):
+    """The key is valid, but not for this.
+
+    :param scope: what it would need.
+    """
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(scope)
+        self.scope = scope
+
+    def __str__(self) -> str:
+        return f"The API key does not have the scope {self.scope}."
+
+
+class KeyUnknown(Exception):
+    """There is no key with this id."""
+
+    def __str__(self) -> str:
+        return "There is no key with this id."

@@ -1,0 +1,135 @@
+"""Stands before every operation: lets in who shows a key with the scope that the operation asks for."""
+
+import base64
+import binascii
+import logging
+from typing import Any
+
+from flask import Flask, Response, after_this_request, g, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from leadapi import logs
+from leadapi.config import Settings
+from leadapi.keys import service
+from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
+from leadapi.keys.ring import KeyRing
+from leadapi.locks import WriteLockUnavailable
+from leadapi.security import OPEN, Requirement
+
+# Blueprints of pages and files that say nothing about leads.
+OPEN_BLUEPRINTS = {"docs", "api-docs"}
+# What nobody thought about is for nobody else.
+UNMARKED = Requirement("admin")
+
+logger = logging.getLogger(__name__)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Guard the operations, unless AUTH=off: then keys are not looked at at all.
+
+    What wants to know the caller before each request has to be added after this.
+    """
+    if settings.auth:
+        app.before_request(Guard(app, public_capture=settings.public_capture).admit)
+    elif settings.env != "local":
+        logger.warning("auth.off", extra={"reason": f"AUTH=off in ENV={settings.env}: everybody may do everything"})
+
+
+class Guard:
+    """Asks each request for a key."""
+
+    def __init__(self, app: Flask, *, public_capture: bool) -> None:
+        self._app = app
+        self._public_capture = public_capture
+        self._keys = KeyRing()
+        self._requirements: dict[tuple[str, str], Requirement] = {}
+
+    def admit(self) -> None:
+        """Let the request pass, and note in `g` whose it is.
+
+        :raises KeyMissing: it has no key, and needs one.
+        :raises KeyRefused: its key is not valid.
+        :raises ScopeMissing: its key is for other things.
+        """
+        g.key_id, g.scopes = None, frozenset()
+        if request.url_rule is None:
+            # What is not there, or not for this method, is answered so to everybody.
+            return
+        needed = self._needed(request.url_rule.endpoint, request.method)
+        if needed.scope is None:
+            return
+        try:
+            text = credential(request.environ)
+            if text is None:
+                if needed.public and self._public_capture:
+                    g.scopes = frozenset({needed.scope})
+                    return
+                raise KeyMissing
+            key = self._keys.identify(text)
+        except KeyRefused as exc:
+            logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
+            raise
+        logs.note(key_id=key.key_id)
+        if needed.scope not in key.scopes:
+            raise ScopeMissing(needed.scope)
+        g.key_id, g.scopes = key.key_id, key.scopes
+        if self._keys.take_due_use(key.key_id):
+            after_this_request(self._note_use_later)
+
+    def _needed(self, endpoint: str, method: str) -> Requirement:
+        """What the operation asks for; looked for once."""
+        known = self._requirements.get((endpoint, method))
+        if known is None:
+            known = self._requirements[endpoint, method] = self._read_requirement(endpoint, method)
+        return known
+
+    def _read_requirement(self, endpoint: str, method: str) -> Requirement:
+        # Browsers ask for OPTIONS without a key before they send anything (Fetch, 4.9), and nothing runs.
+        if method == "OPTIONS" or endpoint.partition(".")[0] in OPEN_BLUEPRINTS:
+            return OPEN
+        view: Any = getattr(self._app.view_functions[endpoint], "view_class", None)
+        function = getattr(view, "get" if method == "HEAD" else method.lower(), None)
+        requirement: Requirement = getattr(function, "_apidoc", {}).get("requires", UNMARKED)
+        return requirement
+
+    def _note_use_later(self, response: Response) -> Response:
+        """Note the use when all is sent: nobody waits for it, and no transaction of the request has to do with it."""
+        key_id = g.key_id
+        response.call_on_close(lambda: self._note_use(key_id))
+        return response
+
+    def _note_use(self, key_id: str) -> None:
+        try:
+            with self._app.app_context():
+                service.note_use(key_id)
+        except (SQLAlchemyError, WriteLockUnavailable) as exc:
+            # Tried again when the key is read the next time.
+            logger.info("keys.use_not_noted", extra={"key_id": key_id, "error": type(exc).__name__})
+
+
+def credential(environ: dict[str, Any]) -> str | None:
+    """The text that a request shows as its key; None if it shows nothing.
+
+    :raises KeyRefused: it shows two different ones, or something that cannot be a key.
+    """
+    header: str | None = environ.get("HTTP_AUTHORIZATION")
+    plain: str | None = environ.get("HTTP_X_API_KEY")
+    if header is None:
+        return plain
+    scheme, _, rest = header.partition(" ")
+    text = rest.strip(" ")
+    if scheme.lower() == "basic":
+        text = _basic_user(text)
+    elif scheme.lower() != "bearer":
+        raise KeyRefused("malformed")
+    if plain is not None and plain != text:
+        raise KeyRefused("several")
+    return text
+
+
+def _basic_user(text: str) -> str:
+    """The user name (RFC 7617); the password says nothing here."""
+    try:
+        return base64.b64decode(text, validate=True).decode("ascii").partition(":")[0]
+    except (binascii.Error, ValueError) as exc:
+        raise KeyRefused("malformed") from exc

@@ -1,0 +1,26 @@
+"""The table of keys."""
+
+from datetime import datetime
+
+from sqlalchemy import LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from leadapi.database import Base, UTCDateTime
+
+
+class ApiKey(Base):
+    """Who holds the secret may do what the scopes say, until it expires or is revoked."""
+
+    __tablename__ = "api_keys"
+
+    # The public part of the key.
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    # SHA-256. The secret itself is nowhere.
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    # Names with a space between them.
+    scopes: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -1,0 +1,12 @@
+"""What the tests of keys have in common."""
+
+import pytest
+from flask import Flask
+
+from conftest import MakeApp
+
+
+@pytest.fixture
+def app(make_app: MakeApp, database_url: str) -> Flask:
+    """An app that asks for keys."""
+    return make_app(DATABASE_URL=database_url, AUTH="on")
