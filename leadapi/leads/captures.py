@@ -15,6 +15,7 @@ from leadapi.leads import queries, service
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
 from leadapi.leads.merging import Difference, columns, differences
+from leadapi.leads.queries import SHOWN
 from leadapi.leads.representations import ShownLead, dump, show
 
 MERGE = "merge-duplicates"
@@ -50,20 +51,24 @@ def capture_lead(
     :param new_lead: what `service.create_lead` takes.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse a repeat.
     :param actor: the id of the key that does it.
-    :param tell_which: whether a refusal may say which lead has the address.
+    :param tell_which: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
     :raises EmailTaken: a lead with this address exists, and there is no resolution.
     :raises TooManyAttributes: after the merge it would have more of them than are kept.
     """
     if resolution is None:
         return Capture(service.create_lead(**new_lead, actor=actor, tell_which=tell_which), created=True)
-    (capture,) = capture_leads([new_lead], resolution=resolution, actor=actor)
+    (capture,) = capture_leads([new_lead], resolution=resolution, actor=actor, may_read=tell_which)
     if capture.refusal:
         raise capture.refusal
     return capture
 
 
 def capture_leads(
-    new_leads: Sequence[NewLead], *, resolution: str | None = None, actor: str | None = None
+    new_leads: Sequence[NewLead],
+    *,
+    resolution: str | None = None,
+    actor: str | None = None,
+    may_read: bool = True,
 ) -> list[Capture]:
     """Store many leads in one transaction, and say of each, in their order, what became of it.
 
@@ -73,11 +78,12 @@ def capture_leads(
     :param new_leads: each what `service.create_lead` takes.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param actor: the id of the key that does it.
+    :param may_read: whether a repeat may show more of the lead than was sent.
     """
     for left in reversed(range(TRIES if new_leads else 0)):
         begin_write()
         try:
-            captures = _capture(new_leads, resolution, actor)
+            captures = _capture(new_leads, resolution, actor, may_read)
             db.session.commit()
         except (_Gone, OperationalError) as exc:
             db.session.rollback()
@@ -89,7 +95,7 @@ def capture_leads(
     return []
 
 
-def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None) -> list[Capture]:
+def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None, may_read: bool) -> list[Capture]:
     time = now()
     keys = [email_key(lead["email"]) for lead in new_leads]
     new = _insert(new_leads, keys, time)
@@ -108,7 +114,7 @@ def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | 
             except TooManyAttributes as exc:
                 captures.append(Capture(None, refusal=exc))
                 continue
-            captures.append(Capture(lead))
+            captures.append(Capture(lead if may_read else _as_sent(lead.id, new_lead, time)))
             data = orjson.dumps({"resolution": resolution, "sent": new_lead, "changes": difference})
             happened.append(events.event(lead_id=lead.id, type=events.REPEATED, time=time, actor=actor, data=data))
     if leads.changed:
@@ -126,6 +132,13 @@ def _insert(new_leads: Sequence[NewLead], keys: Sequence[str], time: datetime) -
         values.setdefault(key, {**none, **new_lead, "email_key": key, "attributes": attributes, "created_at": time})
     rows = db.session.execute(queries.capturing(db.engine.dialect.name), list(values.values())).all()
     return {row.email_key: row for row in rows}
+
+
+def _as_sent(lead_id: int, new_lead: NewLead, time: datetime) -> ShownLead:
+    """A repeat to one who may not read leads: anybody can send an address, and must not learn what others sent."""
+    unknown = dict.fromkeys(SHOWN)
+    known = {"id": lead_id, "status": "new", "attributes": {}, "created_at": time, "updated_at": time}
+    return ShownLead(lead_id, dump({**unknown, **known, **new_lead}))
 
 
 def _lock(keys: set[str]) -> Sequence[Row[Any]]:

@@ -157,7 +157,10 @@ def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
 def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], dict[str, str]]:
     """The verdict on each item, and for the log, how many were stored."""
     captured = captures.capture_leads(
-        [item for item in items if not isinstance(item, ValidationError)], resolution=wish, actor=actor()
+        [item for item in items if not isinstance(item, ValidationError)],
+        resolution=wish,
+        actor=actor(),
+        may_read=may_read_leads(),
     )
     logs.note(items=len(items), stored=sum(capture.created for capture in captured))
     rest = iter(captured)
