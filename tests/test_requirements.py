@@ -1,7 +1,8 @@
 """The same commit installs the same versions next year."""
 
+import ast
 import re
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,23 @@ def test_the_tests_requirements_start_with_the_service_s() -> None:
     lines = [line for line in FILES[1].read_text().splitlines() if line and not line.startswith("#")]
 
     assert lines[0] == "-r ../requirements.txt"
+
+
+@pytest.mark.parametrize(("code", "path"), [("leadapi", FILES[0]), ("tests", FILES[1])], ids=["leadapi", "tests"])
+def test_everything_that_is_imported_is_pinned(code: str, path: Path) -> None:
+    found = packages_distributions()
+    known = pins(FILES[0]) | pins(path)
+    trees = [ast.parse(file.read_text()) for file in (ROOT / code).rglob("*.py")]
+    imported = {
+        module.partition(".")[0]
+        for node in (node for tree in trees for node in ast.walk(tree))
+        for module in _modules(node)
+    }
+    for module in imported & set(found):
+        assert any(canonicalize_name(name) in known for name in found[module]), f"{module} is imported, not pinned"
+
+
+def _modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return [str(node.module)]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
