@@ -16,11 +16,12 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import IntegerConverter, Map
 
-from leadapi import errors, logs, security
+from leadapi import errors, forms, logs, security
 from leadapi.config import Settings
 from leadapi.fields import MAX_ID, Cursor
 from leadapi.keys.errors import KeyRefused, ScopeMissing
 from leadapi.parsing import Parser
+from leadapi.rate_limits import FIELD, HEADERS, POLICY_FIELD
 
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -134,6 +135,8 @@ class Blueprint(flask_smorest.Blueprint):
         for schema in [described["schema"] for described in content.values()]:
             # Where a body may have several names, it is described under each.
             content |= dict.fromkeys(getattr(schema, "media_types", ()), content["application/json"])
+            if hasattr(schema, "form"):
+                content |= dict.fromkeys(forms.MEDIA_TYPES, schema.form)
         added = doc_info.get("added", {})
         if "parameters" in added:
             doc["parameters"] = [*doc.get("parameters", []), *added["parameters"]]
@@ -153,6 +156,10 @@ class Blueprint(flask_smorest.Blueprint):
     def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
         if self.limited:
             doc["responses"]["429"] = HTTPStatus.TOO_MANY_REQUESTS.name
+        if forms.MULTIPART in doc.get("requestBody", {}).get("content", {}):
+            # Whoever sends a form may be a person, who gets a page.
+            pages = {status: f"{name}{PAGE}" for status, name in doc["responses"].items() if isinstance(name, str)}
+            doc["responses"] |= pages
         doc["responses"] = dict(sorted(doc["responses"].items(), key=lambda item: int(item[0])))
         for response in doc["responses"].values():
             # The others are names of components, which have the header already.
@@ -160,7 +167,7 @@ class Blueprint(flask_smorest.Blueprint):
                 response["headers"] = {
                     **response.get("headers", {}),
                     "X-Request-Id": "REQUEST_ID",
-                    **(RATE_LIMIT_HEADERS if self.limited else {}),
+                    **(HEADERS if self.limited else {}),
                 }
         return doc
 
@@ -219,19 +226,9 @@ REQUEST_ID = {
 }
 
 
-# What is said of each limit: a name in quotes, and numbers.
-LIMIT_PATTERN = r'^"[a-z0-9-]+";{0}=\d+;{1}=\d+(, "[a-z0-9-]+";{0}=\d+;{1}=\d+)*$'
-RATE_LIMIT = {
-    "description": "How many requests are left, for how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("r", "t")},
-    "example": '"capture";r=4;t=37',
-}
-RATE_LIMIT_POLICY = {
-    "description": "How many requests may come in how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("q", "w")},
-    "example": '"capture";q=5;w=60',
-}
-RATE_LIMIT_HEADERS = {"RateLimit": "RATE_LIMIT", "RateLimit-Policy": "RATE_LIMIT_POLICY"}
+# The same errors where they may also be told to people.
+PAGE = "_OR_PAGE"
+HTML = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
 
 
 class Api(flask_smorest.Api):
@@ -252,30 +249,28 @@ class Api(flask_smorest.Api):
 
     def _register_responses(self) -> None:
         self.spec.components.header("REQUEST_ID", REQUEST_ID)
-        self.spec.components.header("RATE_LIMIT", RATE_LIMIT)
-        self.spec.components.header("RATE_LIMIT_POLICY", RATE_LIMIT_POLICY)
+        self.spec.components.header("RATE_LIMIT", FIELD)
+        self.spec.components.header("RATE_LIMIT_POLICY", POLICY_FIELD)
         for status, detail in PROBLEMS.items():
             invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
             content = {
                 "schema": InvalidFieldsSchema if invalid else ProblemSchema,
                 "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
             }
-            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **RATE_LIMIT_HEADERS}
+            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **HEADERS}
             if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
                 headers["Retry-After"] = RETRY_AFTER
             if status in security.CHALLENGES:
                 headers["WWW-Authenticate"] = security.CHALLENGES[status]
             if status == HTTPStatus.CONFLICT:
                 headers["Location"] = TAKEN
-            self.spec.components.response(
-                status.name,
-                {
+            for suffix, page in (("", {}), (PAGE, {"text/html": HTML})):
+                response = {
                     "description": status.phrase,
-                    "content": {"application/problem+json": content},
+                    "content": {"application/problem+json": content, **page},
                     "headers": headers,
-                },
-                lazy=True,
-            )
+                }
+                self.spec.components.response(f"{status.name}{suffix}", response, lazy=True)
 
 
 class OrjsonProvider(JSONProvider):

@@ -44,7 +44,13 @@ class _Gone(Exception):
 
 
 def capture_lead(
-    new_lead: NewLead, *, resolution: str | None = None, actor: str | None = None, tell_which: bool = False
+    new_lead: NewLead,
+    *,
+    resolution: str | None = None,
+    actor: str | None = None,
+    tell_which: bool = False,
+    never_refuse: bool = False,
+    keep: bool = True,
 ) -> Capture:
     """Store a lead, or treat it as a repeat.
 
@@ -52,12 +58,17 @@ def capture_lead(
     :param resolution: `MERGE`, `IGNORE`, or None to refuse a repeat.
     :param actor: the id of the key that does it.
     :param tell_which: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
+    :param never_refuse: whether what cannot be merged is only kept in the lead's history.
+    :param keep: whether to keep it in the end. Who is not to notice gets the same answer.
     :raises EmailTaken: a lead with this address exists, and there is no resolution.
     :raises TooManyAttributes: after the merge it would have more of them than are kept.
     """
-    if resolution is None:
+    if resolution is None and keep:
         return Capture(service.create_lead(**new_lead, actor=actor, tell_which=tell_which), created=True)
-    (capture,) = capture_leads([new_lead], resolution=resolution, actor=actor, may_read=tell_which)
+    options: dict[str, Any] = {"actor": actor, "may_read": tell_which, "keep": keep}
+    (capture,) = capture_leads([new_lead], resolution=resolution, **options)
+    if capture.refusal and never_refuse:
+        (capture,) = capture_leads([new_lead], resolution=IGNORE, **options)
     if capture.refusal:
         raise capture.refusal
     return capture
@@ -69,6 +80,7 @@ def capture_leads(
     resolution: str | None = None,
     actor: str | None = None,
     may_read: bool = True,
+    keep: bool = True,
 ) -> list[Capture]:
     """Store many leads in one transaction, and say of each, in their order, what became of it.
 
@@ -79,12 +91,16 @@ def capture_leads(
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param actor: the id of the key that does it.
     :param may_read: whether a repeat may show more of the lead than was sent.
+    :param keep: whether to keep them in the end.
     """
     for left in reversed(range(TRIES if new_leads else 0)):
         begin_write()
         try:
             captures = _capture(new_leads, resolution, actor, may_read)
-            db.session.commit()
+            if keep:
+                db.session.commit()
+            else:
+                db.session.rollback()
         except (_Gone, OperationalError) as exc:
             db.session.rollback()
             again = isinstance(exc, _Gone) or getattr(exc.orig, "sqlstate", None) == DEADLOCK

@@ -7,8 +7,8 @@ from flask import Response, request
 from flask.views import MethodView
 from marshmallow import ValidationError
 
-from leadapi import errors, logs
-from leadapi.api import Blueprint, accepted, next_link
+from leadapi import errors, forms, logs
+from leadapi.api import HTML, Blueprint, accepted, next_link
 from leadapi.callers import actor, may_read_leads
 from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
@@ -36,16 +36,18 @@ class LeadsView(MethodView):
     @blp.response(
         200,
         schemas.LeadSchema,
-        description="A repeat, treated as preferred",
+        description="A repeat, treated as preferred; for people who sent a form, a page",
         example=schemas.LEAD,
-        headers={"ETag": ETAG, "Preference-Applied": APPLIED},
+        headers={"ETag": ETAG | {"required": False}, "Preference-Applied": APPLIED},
     )
+    @blp.response(200, HTML["schema"], content_type="text/html", example=HTML["example"])
+    @blp.alt_response(303, description="The page that a form asks for", headers={"Location": schemas.NEXT_PAGE})
     @blp.leads_to(201, schemas.LINKS)
     @blp.leads_to(200, schemas.LINKS)
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any]) -> Response:
         """Capture a lead"""
-        return _captured(new_lead, resolution())
+        return _captured(new_lead, forms.resolution() or resolution())
 
     @blp.doc(operationId="listLeads")
     @blp.requires("read")
@@ -147,7 +149,14 @@ class LeadEventsView(MethodView):
 
 def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
     """The lead with the header that says where it is or why it is not new, and its id for the log."""
-    capture = captures.capture_lead(new_lead, resolution=wish, actor=actor(), tell_which=may_read_leads())
+    capture = captures.capture_lead(
+        new_lead,
+        resolution=wish,
+        actor=actor(),
+        tell_which=may_read_leads(),
+        never_refuse=forms.is_form(),
+        keep=not forms.is_trap(),
+    )
     lead = cast("ShownLead", capture.lead)
     logs.note(lead_id=lead.id)
     headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
