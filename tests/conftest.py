@@ -132,6 +132,15 @@ def app(make_app: MakeApp, database_url: str) -> Flask:
     return make_app(DATABASE_URL=database_url)
 
 
+@pytest.fixture(scope="session")
+def document() -> Iterator[Json]:
+    """The document as a client reads it. No database has a say in it."""
+    app = create_app({"DATABASE_URL": "sqlite://"})
+    yield body(app.test_client().get("/openapi.json"))
+    with app.app_context():
+        db.engine.dispose()
+
+
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     """What sends requests to the app."""

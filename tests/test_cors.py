@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from documents import operations
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -145,14 +146,12 @@ def test_a_preflight_of_another_origin_is_told_nothing(allowing: MakeClient) -> 
 
 def test_every_method_and_header_of_the_document_is_let_through(client: FlaskClient) -> None:
     document = body(client.get("/openapi.json"))
-    operations = [
-        (method, each) for item in document["paths"].values() for method, each in item.items() if method != "parameters"
-    ]
-    answers = [answer for _, each in operations for answer in each["responses"].values()]
+    described = list(operations(document))
+    answers = [answer for *_, each in described for answer in each["responses"].values()]
     answers += document["components"]["responses"].values()
-    parameters = [parameter for _, each in operations for parameter in each.get("parameters", [])]
+    parameters = [parameter for *_, each in described for parameter in each.get("parameters", [])]
 
-    assert {method.upper() for method, _ in operations} <= set(cors.METHODS)
+    assert {method.upper() for method, *_ in described} <= set(cors.METHODS)
     assert {each["name"] for each in parameters if each["in"] == "header"} <= set(cors.SENT)
     # A page has no use for the others: it has the file itself, and knows what it asked for.
     used = {name for answer in answers for name in answer.get("headers", {})} - {"Content-Disposition", "Allow"}

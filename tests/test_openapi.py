@@ -1,27 +1,21 @@
 """The OpenAPI document tells the truth: about what is accepted, and about every answer."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 import schemathesis
+from documents import answers, faults, json_or_text, operations, resolve
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given
-from hypothesis import strategies as st
-from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.engine import events, from_schema
 from werkzeug.test import TestResponse
 
-from conftest import MARKER, Json, MakeApp, NewLead, Serve, body, make_key
-from leadapi import create_app
-from leadapi.database import db
-from leadapi.leads.schemas import NewLeadSchema
+from conftest import Json, MakeApp, NewLead, Serve, body, make_key
 
-METHODS = ("get", "put", "post", "patch", "delete")
 SEED = {
     "full_name": "John Doe",
     "email": "john@example.com",
@@ -29,52 +23,6 @@ SEED = {
     "message": "Interested in product",
     "source": "landing-page",
 }
-
-
-@pytest.fixture(scope="module")
-def document() -> Iterator[Json]:
-    """The document as a client reads it. No database has a say in it."""
-    app = create_app({"DATABASE_URL": "sqlite://"})
-    yield body(app.test_client().get("/openapi.json"))
-    with app.app_context():
-        db.engine.dispose()
-
-
-def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """The method and the path of each operation, and what is said of it."""
-    for path, item in document["paths"].items():
-        for method in METHODS:
-            if method in item:
-                yield method, path, item[method]
-
-
-def answers(document: Json, operation: Json) -> dict[int, Json]:
-    """What is said of each status an operation answers with."""
-    return {int(status): resolve(document, answer) for status, answer in operation["responses"].items()}
-
-
-def resolve(document: Json, node: Json) -> Json:
-    """What a reference points to; anything else as it is."""
-    if "$ref" not in node:
-        return node
-    kind, name = node["$ref"].removeprefix("#/components/").split("/")
-    found: Json = document["components"][kind][name]
-    return found
-
-
-def validator(document: Json, schema: Json) -> Draft202012Validator:
-    """What judges values by a schema of the document, formats included."""
-    return Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
-
-
-def json_or_text(value: str) -> Any:
-    """The value of a header: a number where it is one."""
-    return int(value) if value.isdecimal() else value
-
-
-def faults(document: Json, schema: Json, value: Any) -> list[str]:
-    """What is wrong with a value by a schema of the document."""
-    return [f"{error.instance_path}: {error.message}" for error in validator(document, schema).iter_errors(value)]
 
 
 # --- requests and answers ------------------------------------------------------------------------
@@ -260,79 +208,3 @@ def test_nothing_is_described_that_is_not_used(document: Json) -> None:
     for kind, components in document["components"].items():
         for name in components:
             assert f'"#/components/{kind}/{name}"' in text
-
-
-# --- what a body may hold ------------------------------------------------------------------------
-
-Judge = Callable[[str, str], tuple[bool, bool]]
-
-
-@pytest.fixture(scope="module")
-def judge(document: Json) -> Judge:
-    """What the document and the service say of a field's value: is it valid?"""
-    properties = document["components"]["schemas"]["NewLead"]["properties"]
-    documented = {field: validator(document, schema) for field, schema in properties.items()}
-    accepted = {field: NewLeadSchema(only=[field]) for field in properties}
-
-    def judge(field: str, value: str) -> tuple[bool, bool]:
-        return documented[field].is_valid(value), not accepted[field].validate({field: value})
-
-    return judge
-
-
-@pytest.mark.parametrize("field", ["full_name", "company", "message", "source"])
-def test_every_space_and_control_character_is_taken_as_documented(judge: Judge, field: str) -> None:
-    for character in map(chr, [*range(0x2100), 0x3000, 0xFEFF, 0x1D7FF]):
-        for value in (f"{character}z", f"z{character}", f"z{character}z"):
-            documented, accepted = judge(field, value)
-            assert documented == accepted, (character, value)
-
-
-@given(
-    st.sampled_from(["full_name", "company", "message", "source"]),
-    st.text(st.sampled_from("zÉ𝔷") | st.sampled_from(" \u3000\t") | st.sampled_from("\r\n\0\x9f"), max_size=6),
-)
-def test_a_text_is_accepted_when_the_document_says_so(judge: Judge, field: str, value: str) -> None:
-    documented, accepted = judge(field, value)
-
-    assert documented == accepted
-
-
-@pytest.mark.parametrize(("field", "most"), [("full_name", 255), ("company", 255), ("message", 2000), ("source", 100)])
-def test_lengths_are_documented_as_they_are_counted(judge: Judge, field: str, most: int) -> None:
-    assert judge(field, "𝔷" * most) == (True, True)
-    assert judge(field, "𝔷" * (most + 1)) == (False, False)
-    # Only a name has the spaces around it removed before it is measured.
-    trimmed = field == "full_name"
-    assert judge(field, f" {'z' * most}\u3000") == (trimmed, trimmed)
-
-
-@pytest.mark.parametrize(
-    ("address", "valid"),
-    [
-        (f"{MARKER}@example.com", True),
-        (f"{MARKER}!#$%&'*+-/=?^_`{{|}}~.tag@mail.example.co", True),
-        (f"{MARKER}@bücher.example", True),
-        ("jöhn@bücher.example", True),
-        (f"{MARKER}@xn--bcher-kva.example", True),
-        ("用户@例え.テスト", True),
-        ("χρήστης@παράδειγμα.ελ", True),
-        (f"{MARKER}@" + ".".join(["a" * 60] * 3) + ".example.com", True),
-        (f"{MARKER}@" + ".".join(["a" * 60] * 4) + ".example.com", False),
-        (MARKER, False),
-        (f"{MARKER}@", False),
-        (f"{MARKER}@localhost", False),
-        (f"{MARKER}@example.test", False),
-        (f"{MARKER}@[127.0.0.1]", False),
-        (f"{MARKER}@127.0.0.1", False),
-        (f'"{MARKER}"@example.com', False),
-        (f"{MARKER}@ex_ample.com", False),
-        (f"{MARKER}@-example.com", False),
-        (f"{MARKER}@xn--a.example", False),
-        (f"{MARKER}..dee@example.com", False),
-        (f"{MARKER}@example.com\0", False),
-        (f"{MARKER} dee@example.com", False),
-    ],
-)
-def test_an_address_is_accepted_when_the_document_says_so(judge: Judge, address: str, valid: bool) -> None:
-    assert judge("email", address) == (valid, valid)

@@ -1,0 +1,47 @@
+"""Reads an OpenAPI document."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema_rs import Draft202012Validator
+
+from conftest import Json
+
+METHODS = ("get", "put", "post", "patch", "delete")
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """The method and the path of each operation, and what is said of it."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method, path, item[method]
+
+
+def answers(document: Json, operation: Json) -> dict[int, Json]:
+    """What is said of each status an operation answers with."""
+    return {int(status): resolve(document, answer) for status, answer in operation["responses"].items()}
+
+
+def resolve(document: Json, node: Json) -> Json:
+    """What a reference points to; anything else as it is."""
+    if "$ref" not in node:
+        return node
+    kind, name = node["$ref"].removeprefix("#/components/").split("/")
+    found: Json = document["components"][kind][name]
+    return found
+
+
+def validator(document: Json, schema: Json) -> Draft202012Validator:
+    """What judges values by a schema of the document, formats included."""
+    return Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
+
+
+def json_or_text(value: str) -> Any:
+    """The value of a header: a number where it is one."""
+    return int(value) if value.isdecimal() else value
+
+
+def faults(document: Json, schema: Json, value: Any) -> list[str]:
+    """What is wrong with a value by a schema of the document."""
+    return [f"{error.instance_path}: {error.message}" for error in validator(document, schema).iter_errors(value)]
