@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import api, config, database, docs, errors, health, logs, migrations
+from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads.views import blp as leads
@@ -29,6 +30,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli.add_command(keys_commands)
     errors.init_app(app)
     guard.init_app(app, settings)
+    once.init_app(app, settings)
     docs.init_app(app)
 
     rest = api.init_app(app, settings)

@@ -18,6 +18,8 @@ from werkzeug.exceptions import (
 from leadapi import errors, logs, security
 from leadapi.config import Settings
 from leadapi.fields import Cursor
+from leadapi.idempotency import once
+from leadapi.idempotency.errors import RequestRunning
 from leadapi.keys.errors import KeyRefused, ScopeMissing
 from leadapi.parsing import Parser
 
@@ -68,7 +70,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks += [self._add_requirement_doc, self._finish_responses_doc]
+        self._prepare_doc_cbks += [self._add_requirement_doc, self._add_idempotency_doc, self._finish_responses_doc]
 
     def refuses(self, *statuses: int) -> Callable[[Any], Any]:
         """Decorator: the errors this operation can answer with."""
@@ -100,7 +102,13 @@ class Blueprint(flask_smorest.Blueprint):
         if requirement is not None:
             doc["security"] = security.document(requirement)
             if requirement.scope is not None:
-                doc["responses"] |= {"401": "UNAUTHORIZED", "403": "FORBIDDEN"}
+                doc["responses"] |= {401: "UNAUTHORIZED", 403: "FORBIDDEN"}
+        return doc
+
+    @staticmethod
+    def _add_idempotency_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        if "idempotent" in doc_info:
+            once.describe(doc)
         return doc
 
     @staticmethod
@@ -120,6 +128,12 @@ class ProblemSchema(Schema):
         unknown = RAISE
 
     detail = fields.String(required=True, metadata={"description": "One sentence for people."})
+
+
+class TypedProblemSchema(ProblemSchema):
+    """What went wrong, where the status alone does not tell (RFC 9457)."""
+
+    type = fields.String(required=True, metadata={"format": "uri"})
 
 
 class InvalidFieldsSchema(ProblemSchema):
@@ -188,15 +202,18 @@ class Api(flask_smorest.Api):
                 headers["Retry-After"] = RETRY_AFTER
             if status in security.CHALLENGES:
                 headers["WWW-Authenticate"] = security.CHALLENGES[status]
-            self.spec.components.response(
-                status.name,
-                {
-                    "description": status.phrase,
-                    "content": {"application/problem+json": content},
-                    "headers": headers,
-                },
-                lazy=True,
-            )
+            self._register_problem(status.name, status.phrase, content, headers)
+        running = {"type": RequestRunning.type, "detail": str(RequestRunning())}
+        either = {"oneOf": [ProblemSchema, TypedProblemSchema]}
+        taken = {"schema": either, "example": {"detail": PROBLEMS[HTTPStatus.CONFLICT]}}
+        headers = {"X-Request-Id": "REQUEST_ID", "Idempotent-Replayed": once.REPLAYED}
+        self._register_problem("CONFLICT_OR_RUNNING", "Conflict", taken, headers)
+        still = {"schema": TypedProblemSchema, "example": running}
+        self._register_problem("RUNNING", "Conflict", still, headers)
+
+    def _register_problem(self, name: str, phrase: str, content: Any, headers: Any) -> None:
+        answer = {"description": phrase, "content": {"application/problem+json": content}, "headers": headers}
+        self.spec.components.response(name, answer, lazy=True)
 
 
 class OrjsonProvider(JSONProvider):

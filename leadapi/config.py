@@ -39,6 +39,7 @@ class Settings:
     max_body_bytes: int
     auth: bool
     public_capture: bool
+    idempotency_hours: int
 
 
 class DatabaseUrl(fields.Field[URL]):
@@ -131,6 +132,7 @@ class SettingsSchema(Schema):
     MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
     AUTH = Switch(load_default=None)
     PUBLIC_CAPTURE = Switch(load_default="on")
+    IDEMPOTENCY_HOURS = WholeNumber(1, 8760, load_default=24)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

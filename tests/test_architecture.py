@@ -17,7 +17,7 @@ PACKAGE = ROOT / "leadapi"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "versions" not in path.parts)
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "wsgi.py"])
 FEATURE_FILES = {"__init__", "views", "schemas", "service", "models", "errors", "cli", "emails", "exports", "queries"}
-FEATURE_FILES |= {"guard", "ring", "texts"}
+FEATURE_FILES |= {"guard", "once", "ring", "texts"}
 TOP_LEVEL = {
     "leadapi",
     "tests",
@@ -31,7 +31,8 @@ TOP_LEVEL = {
 
 # Which of ours a file of a feature may import, by the last part of its name.
 LAYERS = {
-    "views": {"api", "exports", "logs", "schemas", "service"},
+    "once": {"callers", "config", "errors", "logs", "service"},
+    "views": {"api", "idempotency", "exports", "logs", "schemas", "service"},
     "schemas": {"emails", "fields"},
     "exports": {"queries"},
     "cli": {"database", "errors", "migrations", "models", "ring", "service"},

@@ -32,6 +32,7 @@ def test_needs_nothing(folder: Path) -> None:
         max_body_bytes=1048576,
         auth=False,
         public_capture=True,
+        idempotency_hours=24,
     )
 
 
@@ -49,6 +50,7 @@ def test_takes_every_setting(folder: Path) -> None:
             "MAX_BODY_BYTES": "65536",
             "AUTH": "off",
             "PUBLIC_CAPTURE": "off",
+            "IDEMPOTENCY_HOURS": "48",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -59,7 +61,7 @@ def test_takes_every_setting(folder: Path) -> None:
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
     assert settings.max_body_bytes == 65536
-    assert (settings.auth, settings.public_capture) == (False, False)
+    assert (settings.auth, settings.public_capture, settings.idempotency_hours) == (False, False, 48)
 
 
 @pytest.mark.parametrize(("env", "auth"), [("local", False), ("production", True)])

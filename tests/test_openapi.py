@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -18,6 +19,7 @@ from schemathesis.engine import events, from_schema
 from conftest import MARKER, Json, NewLead, Serve, body, make_key
 from leadapi import create_app
 from leadapi.database import db
+from leadapi.idempotency.once import PATTERN
 from leadapi.leads.schemas import NewLeadSchema
 
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -72,6 +74,13 @@ def faults(document: Json, schema: Json, value: Any) -> list[str]:
 
 
 # --- requests and answers ------------------------------------------------------------------------
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """Requests that differ are different ones, and their keys should say so."""
+    if re.fullmatch(PATTERN, str(case.headers.get("Idempotency-Key", ""))):
+        case.headers["Idempotency-Key"] = str(uuid4())
 
 
 def explore(schema: Any, document: Json) -> list[str]:

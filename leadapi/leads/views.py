@@ -7,6 +7,7 @@ from flask.views import MethodView
 
 from leadapi import logs
 from leadapi.api import Blueprint, accepted, next_link
+from leadapi.idempotency.once import once
 from leadapi.leads import exports, schemas, service
 from leadapi.leads.service import LeadPage, ShownLead
 
@@ -20,6 +21,7 @@ class LeadsView(MethodView):
     @blp.doc(operationId="createLead")
     @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
+    @once
     @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION})
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any]) -> Response:
