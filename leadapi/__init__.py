@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import api, config, database, docs, errors, health, logs, migrations
+from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations, proxies, rate_limits
 from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
@@ -23,13 +23,19 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     # Otherwise //leads is redirected to whatever the request calls its host.
     app.url_map.merge_slashes = False
+    # Every request goes through these from top to bottom.
     logs.init_app(app, settings)
+    proxies.init_app(app, settings)
+    headers.init_app(app)
+    cors.init_app(app, settings)
+    guard.init_app(app, settings)
+    rate_limits.init_app(app, settings)
+
     database.init_app(app, settings)
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     errors.init_app(app)
-    guard.init_app(app, settings)
     once.init_app(app, settings)
     docs.init_app(app)
 

@@ -9,18 +9,16 @@ import flask_smorest
 import orjson
 from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
-from marshmallow import RAISE, Schema, fields
 from werkzeug.exceptions import (
     HTTPException,
     NotAcceptable,
 )
+from werkzeug.routing import IntegerConverter, Map
 
-from leadapi import errors, logs, security
+from leadapi import errors, problems, security
 from leadapi.config import Settings
-from leadapi.fields import Cursor
+from leadapi.fields import MAX_ID, Cursor
 from leadapi.idempotency import once
-from leadapi.idempotency.errors import RequestRunning
-from leadapi.keys.errors import KeyRefused, ScopeMissing
 from leadapi.parsing import Parser
 
 VERSION = "1.0.0"
@@ -33,6 +31,9 @@ A 422 adds `errors`, a map from field to messages.
 Where the service asks for keys (`AUTH=on`), each operation says which scope it needs; `admin` includes all others.
 
 Every answer carries `X-Request-Id`: the caller's own when it sent a well-formed one. The log has it too.
+
+Every answer also tells browsers to be careful with it, by `X-Content-Type-Options`, `X-Frame-Options`,
+`Referrer-Policy`, `Content-Security-Policy` and `Cache-Control: no-store`. This is not repeated below.
 """
 
 
@@ -63,14 +64,27 @@ def next_link(after: int | None) -> dict[str, str]:
     return {"Link": f'<{request.script_root}{request.path}?{urlencode(query)}>; rel="next"'}
 
 
+class IdConverter(IntegerConverter):
+    """An id in a path: what no database can have given is at no address."""
+
+    # Plain digits; Python takes those of other scripts for numbers, too.
+    regex = "[1-9][0-9]{0,18}"
+
+    def __init__(self, map: Map) -> None:  # noqa: A002  # the name that Werkzeug gives it
+        super().__init__(map, min=1, max=MAX_ID)
+
+
 class Blueprint(flask_smorest.Blueprint):
     """A feature's routes."""
 
     ARGUMENTS_PARSER = Parser()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limited: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks += [self._add_requirement_doc, self._add_idempotency_doc, self._finish_responses_doc]
+        # Whether rate limits are for its operations; see rate_limits.
+        self.limited = limited
+        self._prepare_doc_cbks += [self._add_doc, self._add_requirement_doc, self._add_idempotency_doc]
+        self._prepare_doc_cbks.append(self._finish_responses_doc)
 
     def refuses(self, *statuses: int) -> Callable[[Any], Any]:
         """Decorator: the errors this operation can answer with."""
@@ -96,6 +110,37 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorator
 
+    def takes(self, *headers: Mapping[str, Any]) -> Callable[[Any], Any]:
+        """Decorator: the request headers that mean something to this operation."""
+        return self._adding(parameters=headers)
+
+    def leads_to(self, status: int, links: Mapping[str, Any]) -> Callable[[Any], Any]:
+        """Decorator: the operations that a client can go on with after an answer."""
+        return self._adding(links=((status, links),))
+
+    @staticmethod
+    def _adding(**more: tuple[Any, ...]) -> Callable[[Any], Any]:
+        def decorator(function: Any) -> Any:
+            doc = getattr(function, "_apidoc", {})
+            added = doc.get("added", {})
+            function._apidoc = {**doc, "added": {**added, **{name: added.get(name, ()) + more[name] for name in more}}}
+            return function
+
+        return decorator
+
+    @staticmethod
+    def _add_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        content = doc.get("requestBody", {}).get("content", {})
+        for schema in [described["schema"] for described in content.values()]:
+            # Where a body may have several names, it is described under each.
+            content |= dict.fromkeys(getattr(schema, "media_types", ()), content["application/json"])
+        added = doc_info.get("added", {})
+        if "parameters" in added:
+            doc["parameters"] = [*doc.get("parameters", []), *added["parameters"]]
+        for status, links in added.get("links", ()):
+            doc["responses"][status]["links"] = links
+        return doc
+
     @staticmethod
     def _add_requirement_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
         requirement = doc_info.get("requires")
@@ -111,66 +156,19 @@ class Blueprint(flask_smorest.Blueprint):
             once.describe(doc)
         return doc
 
-    @staticmethod
-    def _finish_responses_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+    def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        if self.limited:
+            doc["responses"]["429"] = HTTPStatus.TOO_MANY_REQUESTS.name
         doc["responses"] = dict(sorted(doc["responses"].items(), key=lambda item: int(item[0])))
         for response in doc["responses"].values():
             # The others are names of components, which have the header already.
             if isinstance(response, dict):
-                response["headers"] = {**response.get("headers", {}), "X-Request-Id": "REQUEST_ID"}
+                response["headers"] = {
+                    **response.get("headers", {}),
+                    "X-Request-Id": "REQUEST_ID",
+                    **(problems.RATE_LIMIT_HEADERS if self.limited else {}),
+                }
         return doc
-
-
-class ProblemSchema(Schema):
-    """What went wrong (RFC 9457)."""
-
-    class Meta:
-        unknown = RAISE
-
-    detail = fields.String(required=True, metadata={"description": "One sentence for people."})
-
-
-class TypedProblemSchema(ProblemSchema):
-    """What went wrong, where the status alone does not tell (RFC 9457)."""
-
-    type = fields.String(required=True, metadata={"format": "uri"})
-
-
-class InvalidFieldsSchema(ProblemSchema):
-    """What is wrong with which field (RFC 9457)."""
-
-    errors = fields.Dict(
-        keys=fields.String(),
-        values=fields.List(fields.String()),
-        required=True,
-        metadata={"description": "From field to messages."},
-    )
-
-
-# An example of each error, and the headers it brings.
-PROBLEMS: dict[HTTPStatus, str] = {
-    HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
-    HTTPStatus.UNAUTHORIZED: str(KeyRefused("")),
-    HTTPStatus.FORBIDDEN: str(ScopeMissing("read")),
-    HTTPStatus.NOT_ACCEPTABLE: "This address answers with text/csv or application/x-ndjson.",
-    HTTPStatus.CONFLICT: "Lead with this email already exists.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send the body as application/json.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "This field is not valid: email.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: errors.SENTENCES[HTTPStatus.INTERNAL_SERVER_ERROR],
-    HTTPStatus.SERVICE_UNAVAILABLE: errors.SENTENCES[HTTPStatus.SERVICE_UNAVAILABLE],
-}
-EMAIL_ERRORS = {"email": ["Not a valid email address."]}
-RETRY_AFTER = {
-    "description": "After how many seconds to try again.",
-    "required": True,
-    "schema": {"type": "integer", "minimum": 1},
-}
-REQUEST_ID = {
-    "description": "Names this request in the log.",
-    "required": True,
-    "schema": {"type": "string", "pattern": logs.REQUEST_ID.pattern},
-}
 
 
 class Api(flask_smorest.Api):
@@ -190,30 +188,7 @@ class Api(flask_smorest.Api):
         """Leave out of the document what no operation uses."""
 
     def _register_responses(self) -> None:
-        self.spec.components.header("REQUEST_ID", REQUEST_ID)
-        for status, detail in PROBLEMS.items():
-            invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
-            content = {
-                "schema": InvalidFieldsSchema if invalid else ProblemSchema,
-                "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
-            }
-            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID"}
-            if status == HTTPStatus.SERVICE_UNAVAILABLE:
-                headers["Retry-After"] = RETRY_AFTER
-            if status in security.CHALLENGES:
-                headers["WWW-Authenticate"] = security.CHALLENGES[status]
-            self._register_problem(status.name, status.phrase, content, headers)
-        running = {"type": RequestRunning.type, "detail": str(RequestRunning())}
-        either = {"oneOf": [ProblemSchema, TypedProblemSchema]}
-        taken = {"schema": either, "example": {"detail": PROBLEMS[HTTPStatus.CONFLICT]}}
-        headers = {"X-Request-Id": "REQUEST_ID", "Idempotent-Replayed": once.REPLAYED}
-        self._register_problem("CONFLICT_OR_RUNNING", "Conflict", taken, headers)
-        still = {"schema": TypedProblemSchema, "example": running}
-        self._register_problem("RUNNING", "Conflict", still, headers)
-
-    def _register_problem(self, name: str, phrase: str, content: Any, headers: Any) -> None:
-        answer = {"description": phrase, "content": {"application/problem+json": content}, "headers": headers}
-        self.spec.components.response(name, answer, lazy=True)
+        problems.describe(self.spec)
 
 
 class OrjsonProvider(JSONProvider):
@@ -246,6 +221,7 @@ def init_app(app: Flask, settings: Settings) -> Api:
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}},
     )
+    app.url_map.converters["id"] = IdConverter
     rest = Api(app)
     for name, scheme in security.SCHEMES.items():
         rest.spec.components.security_scheme(name, scheme)

@@ -3,17 +3,20 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from dotenv import dotenv_values
+from limits import RateLimitItem, parse_many
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 IN_MEMORY = (None, "", ":memory:")
+NONE = "none"
 
 
 class ConfigError(click.ClickException):
@@ -40,6 +43,12 @@ class Settings:
     auth: bool
     public_capture: bool
     idempotency_hours: int
+    cors_origins: tuple[str, ...]
+    trusted_proxies: int
+    rate_limit_capture: tuple[RateLimitItem, ...]
+    rate_limit_api: tuple[RateLimitItem, ...]
+    # Not shown with the others: it may hold a password.
+    redis_url: str | None = field(repr=False)
 
 
 class DatabaseUrl(fields.Field[URL]):
@@ -104,6 +113,73 @@ class WholeNumber(fields.Field[int]):
         raise ValidationError(f"must be a whole number from {self.low} to {self.high}.")
 
 
+class Origins(fields.Field[tuple[str, ...]]):
+    """Origins as browsers write them (RFC 6454, 6.2), separated by commas; `*` is any, `none` is none."""
+
+    pattern = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+    default_error_messages = {
+        "invalid": "must be none, * or origins separated by commas, such as https://www.example.com, without a path.",
+        "port": "must leave out the port 80 of http:// and 443 of https://, as browsers do.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        if value == NONE:
+            return ()
+        origins = tuple(dict.fromkeys(origin.strip().lower() for origin in value.split(",")))
+        if origins != ("*",) and not all(self.pattern.fullmatch(origin) for origin in origins):
+            raise self.make_error("invalid")
+        if any(re.fullmatch(r"http://.*\D:80|https://.*\D:443", origin) for origin in origins):
+            raise self.make_error("port")
+        return origins
+
+
+class RateLimits(fields.Field[tuple[RateLimitItem, ...]]):
+    """Limits such as 60/minute, separated by semicolons, each with another window; `none` is none."""
+
+    default_error_messages = {
+        "invalid": "must be none or limits separated by semicolons, such as 5/second;100/hour.",
+        "window": "must not have two limits for the same time.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[RateLimitItem, ...]:
+        if value == NONE:
+            return ()
+        try:
+            limits = tuple(sorted(parse_many(value)))
+        except ValueError as exc:
+            raise self.make_error("invalid") from exc
+        windows = [limit.get_expiry() for limit in limits]
+        if not all(1 <= limit.amount <= 10**9 for limit in limits) or max(windows) > 366 * 86400:
+            raise self.make_error("invalid")
+        if len(set(windows)) < len(windows):
+            raise self.make_error("window")
+        return limits
+
+
+class RedisUrl(fields.Field[str | None]):
+    """Where Redis is; `none` is nowhere."""
+
+    # Never repeat the value in a message: it may hold a password.
+    default_error_messages = {
+        "invalid": "must be none or a URL such as redis://:password@host:6379/0, rediss://… or redis+unix:///path."
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+        if value == NONE:
+            return None
+        try:
+            url = urlsplit(value)
+            port_is_fine = url.port != 0
+        except ValueError as exc:
+            raise self.make_error("invalid") from exc
+        tcp = url.scheme in ("redis", "rediss") and url.hostname and re.fullmatch(r"/?|/\d{1,4}", url.path)
+        unix = url.scheme == "redis+unix" and not url.hostname and len(url.path) > 1
+        # The query could change how long requests wait.
+        if not (tcp or unix) or not port_is_fine or url.query or url.fragment:
+            raise self.make_error("invalid")
+        return str(value)
+
+
 class SettingsSchema(Schema):
     """The environment variables, by their names. `.env.example` explains each of them."""
 
@@ -133,6 +209,11 @@ class SettingsSchema(Schema):
     AUTH = Switch(load_default=None)
     PUBLIC_CAPTURE = Switch(load_default="on")
     IDEMPOTENCY_HOURS = WholeNumber(1, 8760, load_default=24)
+    CORS_ORIGINS = Origins(load_default=NONE)
+    TRUSTED_PROXIES = WholeNumber(0, 10, load_default=0)
+    RATE_LIMIT_CAPTURE = RateLimits(load_default=None)
+    RATE_LIMIT_API = RateLimits(load_default=None)
+    REDIS_URL = RedisUrl(load_default=NONE)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -165,6 +246,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if values["AUTH"] is None:
         # To try it out, one needs no key; whoever names an environment means it.
         values["AUTH"] = values["ENV"] != "local"
+    # Whoever tries it out is alone with it; anything else may stand on the open internet.
+    alone = values["ENV"] == "local"
+    for name, limit in (("RATE_LIMIT_CAPTURE", "60/minute"), ("RATE_LIMIT_API", "600/minute")):
+        if values[name] is None:
+            values[name] = () if alone else tuple(parse_many(limit))
     return Settings(**{name.lower(): value for name, value in values.items()})
 
 

@@ -1,11 +1,12 @@
 """The database: engine set-up for SQLite and PostgreSQL, write transactions, column types."""
 
+import logging
 import math
 import select
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,10 @@ from leadapi.locks import WriteLock
 
 # How long a request may wait for a connection, a lock or a statement before it is answered 503.
 WAIT_SECONDS = 5
+# How long an erasure holds up other writers of SQLite, waiting for readers of old pages.
+SCRUB_SECONDS = 0.2
+
+logger = logging.getLogger(__name__)
 
 
 class Base(DeclarativeBase):
@@ -78,6 +83,11 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """The time to the second, which is what is shown: a time that was read can be compared with one stored."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -140,6 +150,26 @@ def one_transaction() -> Iterator[None]:
             if db.session.registry.has():
                 db.session.close()
             joined.reset(token)
+
+
+def scrub() -> None:
+    """Leave no copy of what was deleted beside the database: SQLite's log (WAL) has pages as they were.
+
+    Call it after the commit. A reader that is still at an old page is left alone: then the log says
+    so, and the next call does it, which is at the next erasure or start.
+
+    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+    """
+    if db.engine.dialect.name != "sqlite" or db.engine.url.database in IN_MEMORY:
+        return
+    with driver_errors(None, db.engine.dialect), closing(db.engine.raw_connection()) as connection:
+        # No two connections may be at the log at once. The lock is freed when the connection goes back.
+        connection.info["write_lock"] = connection.info["write_queue"].acquire(time.monotonic() + WAIT_SECONDS)
+        driver: Any = connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
+        busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        logger.warning("database.wal_still_read")
 
 
 def begin_sqlite_write(connection: PoolProxiedConnection, dialect: Dialect, patience: float = WAIT_SECONDS) -> None:
@@ -205,6 +235,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         # NORMAL may lose what was already acknowledged when the power fails.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is deleted is overwritten with zeros, because a person's erasure is a promise.
+        connection.execute("PRAGMA secure_delete = ON")
         if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
             # Workers that start together on a new file must not all switch its mode.
             release = lock.acquire(time.monotonic() + WAIT_SECONDS)

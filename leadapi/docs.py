@@ -6,6 +6,8 @@ import flask_swagger_ui
 from flask import Blueprint, Flask, Response, redirect, render_template, send_from_directory, url_for
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from leadapi.headers import DOCS_POLICY
+
 ASSETS = Path(flask_swagger_ui.__file__).with_name("dist")
 PAGE_ASSETS = Path(__file__).with_name("templates")
 
@@ -19,9 +21,9 @@ def show_start() -> WerkzeugResponse:
 
 
 @blp.get("/docs")
-def show_docs() -> str:
+def show_docs() -> tuple[str, dict[str, str]]:
     """The page."""
-    return render_template("docs.html")
+    return render_template("docs.html"), {"Content-Security-Policy": DOCS_POLICY}
 
 
 @blp.get("/docs/start.js")

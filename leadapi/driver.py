@@ -86,6 +86,14 @@ class DriverConnection:
             cursor.close()
         return list(rows)
 
+    def begin_write(self) -> None:
+        """Begin a transaction where one is needed: PostgreSQL makes one of a single statement by itself.
+
+        :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+        """
+        if self.dialect.name == "sqlite" and not self.is_joined:
+            begin_sqlite_write(self.pooled, self.dialect)
+
     def commit(self) -> None:
         """Keep what was written."""
         if self.is_joined:
@@ -106,9 +114,7 @@ def write(statement: Statement, values: Mapping[str, Any]) -> list[Row]:
     :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
     """
     with DriverConnection() as connection:
-        # PostgreSQL makes a transaction of a single statement by itself.
-        if connection.dialect.name == "sqlite" and not connection.is_joined:
-            begin_sqlite_write(connection.pooled, connection.dialect)
+        connection.begin_write()
         rows = connection.run(statement, values)
         connection.commit()
         return rows

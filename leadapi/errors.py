@@ -10,13 +10,13 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from leadapi.idempotency.errors import KeyMalformed, KeyReused, RequestRunning
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
-from leadapi.leads.errors import EmailTaken
+from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
 from leadapi.locks import WriteLockUnavailable
 from leadapi.migrations import SchemaNotCurrent
 from leadapi.security import REALM
@@ -32,6 +32,9 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     KeyMissing: HTTPStatus.UNAUTHORIZED,
     KeyRefused: HTTPStatus.UNAUTHORIZED,
     ScopeMissing: HTTPStatus.FORBIDDEN,
+    LeadChanged: HTTPStatus.PRECONDITION_FAILED,
+    LeadMissing: HTTPStatus.NOT_FOUND,
+    TooManyAttributes: HTTPStatus.UNPROCESSABLE_ENTITY,
     SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -85,6 +88,12 @@ def problem(
     return response
 
 
+def verdict(error: Exception) -> dict[str, Any]:
+    """A business error as one of several verdicts in an answer, with the status it would have got alone."""
+    fields = getattr(error, "errors", None)
+    return {"status": int(STATUS[type(error)]), "detail": str(error)} | ({"errors": fields} if fields else {})
+
+
 def init_app(app: Flask) -> None:
     """Answer business errors and a database that cannot answer."""
     for error, status in STATUS.items():
@@ -97,8 +106,12 @@ def init_app(app: Flask) -> None:
 
 def _handler(status: HTTPStatus, headers: Callable[[Any], Mapping[str, str]] | None) -> Any:
     def answer(error: Exception) -> Response:
+        told = dict(headers(error)) if headers else {}
+        # An error may say which lead it is about, and what is wrong with which field.
+        if lead_id := getattr(error, "lead_id", None):
+            told["Location"] = f"{request.script_root}/leads/{lead_id}"
         more = {"type": getattr(error, "type", None), "errors": getattr(error, "errors", None)}
-        return problem(status, str(error), headers=headers(error) if headers else None, **more)
+        return problem(status, str(error), headers=told, **more)
 
     return answer
 

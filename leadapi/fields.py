@@ -8,6 +8,11 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
 
+# More than any schema has. Each unknown one costs work, and space in the answer.
+MAX_FIELDS = 100
+# The largest id a database gives.
+MAX_ID = 2**63 - 1
+
 # Unicode's White_Space; str.strip() alone would also take four control characters for spaces.
 SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
@@ -32,6 +37,10 @@ class ArgsSchema(Schema):
 
     class Meta:
         unknown = RAISE
+
+
+class NoArgsSchema(ArgsSchema):
+    """No query parameters at all."""
 
 
 class ShownSchema(Schema):
@@ -145,4 +154,4 @@ class Cursor(fields.Field[int]):
         if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]{11}", value):
             raise self.make_error("invalid")
         # The databases' ids have a bit less.
-        return min(int.from_bytes(base64.urlsafe_b64decode(f"{value}=")), 2**63 - 1)
+        return min(int.from_bytes(base64.urlsafe_b64decode(f"{value}=")), MAX_ID)

@@ -21,8 +21,8 @@ if _settings.database_url.database in IN_MEMORY:
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
 threads = _settings.threads
-# Keeps connections alive, which the default class does not.
-worker_class = "gthread"
+# Slow clients do not stop it, and it keeps connections alive.
+worker_class = "leadapi.worker.SteadyWorker"
 # The application is built once, before any worker: faults are told once, and migrations run once.
 preload_app = True
 

@@ -9,7 +9,7 @@ from leadapi.fields import ShownSchema
 
 OK = {"status": "ok"}
 
-blp = Blueprint("health", __name__, description="For load balancers and orchestrators")
+blp = Blueprint("health", __name__, description="For load balancers and orchestrators", limited=False)
 
 
 class HealthSchema(ShownSchema):

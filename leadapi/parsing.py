@@ -13,13 +13,14 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
+from leadapi.fields import MAX_FIELDS
+
 PIECE_BYTES = 2**14
 # The processor time that reading one body may take; a body of a MiB in ordinary chunks takes a hundredth of it.
 READ_CPU_SECONDS = 0.2
 # How long a body that is too large is read and forgotten.
 DISCARD_SECONDS = 2.0
-# More than any schema has. Each unknown one costs work, and space in the answer.
-MAX_FIELDS = 100
+JSON = ("application/json",)
 
 
 class InvalidFields(UnprocessableEntity):
@@ -41,8 +42,9 @@ class Parser(FlaskParser):
         """Parse the body with orjson, which has one exception for every kind of hostile JSON (RFC 8259)."""
         if req.args:
             raise InvalidFields({name: ["Unknown field."] for name in req.args})
-        if req.mimetype != "application/json":
-            raise UnsupportedMediaType("Send the body as application/json.")
+        media_types = getattr(schema, "media_types", JSON)
+        if req.mimetype not in media_types:
+            raise UnsupportedMediaType(f"Send the body as {' or '.join(media_types)}.")
         if req.content_encoding not in (None, "identity"):
             raise UnsupportedMediaType("Send the body without a Content-Encoding.")
         try:
@@ -63,7 +65,7 @@ class Parser(FlaskParser):
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> Any:
         """Answer 422 with the fields' names at the top, wherever in the request they were."""
         (messages,) = error.messages_dict.values()
-        raise InvalidFields(dict(_flat(messages))) from error
+        raise InvalidFields(flat(messages)) from error
 
 
 def read_body(req: Request) -> bytes:
@@ -74,12 +76,12 @@ def read_body(req: Request) -> bytes:
     """
     # Not get_data(), which cuts a chunked body at MAX_CONTENT_LENGTH without a word.
     try:
-        body = b"".join(_pieces(req.stream))
+        body = b"".join(pieces(req.stream))
     except RequestEntityTooLarge:
         # Who is still sending would find the connection closed, and no answer.
         with suppress(BadRequest, OSError, ParseException):
             deadline = time.monotonic() + DISCARD_SECONDS
-            for _ in _pieces(req.environ["wsgi.input"]):
+            for _ in pieces(req.environ["wsgi.input"]):
                 if time.monotonic() > deadline:
                     break
         raise
@@ -90,13 +92,23 @@ def read_body(req: Request) -> bytes:
     return body
 
 
-def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+def pieces(stream: IO[bytes]) -> Iterator[bytes]:
     """The stream, piece by piece, unless putting it together costs too much: chunks can be of one byte each."""
     started = time.thread_time()
     while piece := stream.read(PIECE_BYTES):
         yield piece
         if time.thread_time() - started > READ_CPU_SECONDS:
-            raise BadRequest("The body comes in too many chunks.")
+            raise too_many_chunks()
+
+
+def too_many_chunks() -> BadRequest:
+    """The refusal of a body whose chunks cost more than it is worth."""
+    return BadRequest("The body comes in too many chunks.")
+
+
+def flat(messages: Mapping[Any, Any]) -> dict[str, list[str]]:
+    """What marshmallow says is wrong, as it is answered: from field to messages, without nesting."""
+    return dict(_flat(messages))
 
 
 def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Any:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -16,7 +16,25 @@ from leadapi import create_app
 from leadapi.database import db
 from leadapi.keys import service as keys
 from postgres import Postgres
+from redis_server import RedisServer
 from servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
+BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
+# Without these it asks its maker's servers things, or fails where the tests run as root.
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Every word a test says about a person has this in it, so that the log can be searched for people.
 MARKER = "zebedee"
@@ -132,6 +150,29 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         server.stop()
         # Printed, so that it is part of the whole run's log.
         print(*server.lines, sep="\n")  # noqa: T201  # see pytest_runtest_logreport
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis that the test may stop."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("Redis is missing: apt-get install redis-server")
+    server = RedisServer()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def page() -> Iterator["Page"]:
+    """An empty page of a browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason=DRIVER_IS_MISSING)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip(BROWSER_IS_MISSING)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser.new_page()
+        browser.close()
 
 
 @pytest.fixture(scope="session")

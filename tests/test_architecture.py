@@ -16,8 +16,11 @@ from servers import ROOT
 PACKAGE = ROOT / "leadapi"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "versions" not in path.parts)
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "wsgi.py"])
-FEATURE_FILES = {"__init__", "views", "schemas", "service", "models", "errors", "cli", "emails", "exports", "queries"}
-FEATURE_FILES |= {"guard", "once", "ring", "texts"}
+FEATURE_FILES = {
+    *("__init__", "views", "schemas", "service", "models", "errors", "cli"),
+    *("captures", "emails", "exports", "merging", "queries", "representations", "storing"),
+    *("guard", "once", "ring", "texts"),
+}
 TOP_LEVEL = {
     "leadapi",
     "tests",
@@ -32,20 +35,38 @@ TOP_LEVEL = {
 # Which of ours a file of a feature may import, by the last part of its name.
 LAYERS = {
     "once": {"callers", "config", "errors", "logs", "service"},
-    "views": {"api", "idempotency", "exports", "logs", "schemas", "service"},
-    "schemas": {"emails", "fields"},
-    "exports": {"queries"},
+    "views": {
+        *("api", "callers", "conditions", "errors", "fields", "logs", "parsing", "preferences"),
+        *("captures", "exports", "representations", "schemas", "service"),
+    },
+    "captures": {"database", "emails", "errors", "merging", "queries", "representations", "service"},
+    "schemas": {"emails", "errors", "fields"},
+    "exports": {"queries", "representations"},
     "cli": {"database", "errors", "migrations", "models", "ring", "service"},
     "guard": {"config", "errors", "locks", "logs", "ring", "security", "service"},
     "ring": {"errors", "service", "texts"},
     "texts": set(),
-    "service": {"database", "driver", "emails", "errors", "models", "queries", "texts"},
+    "service": {
+        *("database", "driver", "emails", "errors", "merging", "models", "queries", "representations", "storing"),
+        "texts",
+    },
+    "storing": {"database", "driver", "queries", "representations"},
+    "representations": {"queries"},
+    "merging": {"emails", "errors"},
     "queries": {"driver", "models"},
     "models": {"database"},
     "errors": set(),
     "emails": set(),
 }
+# What a file of a feature may import of another feature, by the last part of its name.
+NEIGHBOURS = {
+    "views": {"once", "schemas", "service"},
+    "service": {"service"},
+    "captures": {"service"},
+    "storing": {"service"},
+}
 # HTTP has no place below the views.
+BELOW_HTTP = {"service", "models", "errors", "captures", "merging", "queries", "representations", "storing"}
 HTTP = {"flask", "flask_smorest", "werkzeug", "marshmallow", "webargs"}
 
 
@@ -65,7 +86,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def features() -> list[Path]:
     """The folders with a service."""
-    return [path.parent for path in PACKAGE.glob("*/service.py")]
+    return sorted(path.parent for path in PACKAGE.glob("*/service.py"))
 
 
 def test_the_visible_top_level_is_the_promised_one() -> None:
@@ -94,20 +115,29 @@ def test_imports_go_one_way(path: Path) -> None:
     if path.stem == "__init__":
         return
     ours = [name.split(".") for name in imports(path) if name.startswith("leadapi.")]
+    names = {feature.name for feature in features()}
+    neighbours = {parts[2] for parts in ours if parts[1] in names - {path.parent.name}}
     # leadapi.leads.emails.email_key is the module emails; leadapi.database.db is the module database.
-    reached = {parts[2] if parts[1] == path.parent.name else parts[1] for parts in ours}
+    reached = {
+        parts[2] if parts[1] == path.parent.name else parts[1]
+        for parts in ours
+        if parts[1] not in names - {path.parent.name}
+    }
 
     assert reached <= LAYERS[path.stem]
+    assert neighbours <= NEIGHBOURS.get(path.stem, set())
 
 
 @pytest.mark.parametrize(
-    "path", [feature / f"{name}.py" for feature in features() for name in ("service", "models", "errors")], ids=relative
+    "path",
+    [path for feature in features() for path in feature.glob("*.py") if path.stem in BELOW_HTTP],
+    ids=relative,
 )
 def test_http_stays_above_the_service(path: Path) -> None:
     assert {name.partition(".")[0] for name in imports(path)} & HTTP == set()
 
 
-@pytest.mark.parametrize("path", list(PACKAGE.glob("*/views.py")), ids=relative)
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/views.py")), ids=relative)
 def test_a_view_is_one_docstring_line_and_one_call(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef) and node.name in ("get", "post", "put", "patch", "delete"):
@@ -162,17 +192,25 @@ def test_every_operation_says_all_it_can_answer(make_app: MakeApp) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    assert routes == {(path, method) for path, operations in document["paths"].items() for method in operations}
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            statuses = set(operation["responses"])
-            assert "default" not in statuses
-            if "requestBody" in operation:
-                assert {"400", "413", "415", "422"} <= statuses, (path, method)
-            if "parameters" in operation:
-                assert "422" in statuses, (path, method)
-            if path != "/health":
-                assert {"500", "503"} <= statuses, (path, method)
+    # Beside its operations, a path has the parameters that are in it.
+    described = {
+        (path, method): operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "parameters"
+    }
+    assert routes == described.keys()
+    for (path, method), operation in described.items():
+        statuses = set(operation["responses"])
+        assert "default" not in statuses
+        if "requestBody" in operation:
+            assert {"400", "413", "415", "422"} <= statuses, (path, method)
+        if "parameters" in operation:
+            assert "422" in statuses, (path, method)
+        if "{" in path:
+            assert "404" in statuses, (path, method)
+        if path != "/health":
+            assert {"500", "503"} <= statuses, (path, method)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)

@@ -33,6 +33,11 @@ def test_needs_nothing(folder: Path) -> None:
         auth=False,
         public_capture=True,
         idempotency_hours=24,
+        cors_origins=(),
+        trusted_proxies=0,
+        rate_limit_capture=(),
+        rate_limit_api=(),
+        redis_url=None,
     )
 
 
@@ -51,6 +56,10 @@ def test_takes_every_setting(folder: Path) -> None:
             "AUTH": "off",
             "PUBLIC_CAPTURE": "off",
             "IDEMPOTENCY_HOURS": "48",
+            "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
+            "TRUSTED_PROXIES": "2",
+            "RATE_LIMIT_CAPTURE": "100/hour; 5 per second",
+            "REDIS_URL": "rediss://:secret@redis.example.com:6380/1",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -60,14 +69,33 @@ def test_takes_every_setting(folder: Path) -> None:
     )
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
-    assert settings.max_body_bytes == 65536
     assert (settings.auth, settings.public_capture, settings.idempotency_hours) == (False, False, 48)
+    assert (settings.max_body_bytes, settings.trusted_proxies) == (65536, 2)
+    assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_capture] == [(5, 1), (100, 3600)]
+    assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_api] == [(600, 60)]
+    assert settings.redis_url == "rediss://:secret@redis.example.com:6380/1"
+    assert "secret" not in repr(settings)
+    assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")
 
 
 @pytest.mark.parametrize(("env", "auth"), [("local", False), ("production", True)])
 def test_callers_need_keys_everywhere_but_locally(env: str, auth: bool) -> None:
     assert config.load({"ENV": env}).auth is auth
     assert config.load({"ENV": env, "AUTH": "off" if auth else "on"}).auth is not auth
+
+
+@pytest.mark.parametrize(("env", "amounts"), [("local", []), ("staging", [60, 600]), ("production", [60, 600])])
+def test_limits_are_for_what_others_can_reach(env: str, amounts: list[int]) -> None:
+    settings = config.load({"ENV": env})
+
+    assert [limit.amount for limit in settings.rate_limit_capture + settings.rate_limit_api] == amounts
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://db", "redis://:secret@[::1]:6379/15", "rediss://db/", "redis+unix:///run/redis"]
+)
+def test_redis_may_be_anywhere(url: str) -> None:
+    assert config.load({"REDIS_URL": url}).redis_url == url
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -116,6 +144,25 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"PORT": "8000 "}, "PORT must be a whole number from 1 to 65535."),
         ({"PORT": "٨"}, "PORT must be a whole number from 1 to 65535."),
         ({"THREADS": "-1"}, "THREADS must be a whole number from 1 to 256."),
+        ({"CORS_ORIGINS": "https://example.com/"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "example.com"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "https://*.example.com"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "*,https://example.com"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "https://example.com,"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "null"}, "CORS_ORIGINS must be none, * or origins"),
+        ({"CORS_ORIGINS": "https://example.com:443"}, "CORS_ORIGINS must leave out the port 80"),
+        ({"CORS_ORIGINS": "http://example.com:80"}, "CORS_ORIGINS must leave out the port 80"),
+        ({"TRUSTED_PROXIES": "11"}, "TRUSTED_PROXIES must be a whole number from 0 to 10."),
+        ({"TRUSTED_PROXIES": "*"}, "TRUSTED_PROXIES must be a whole number from 0 to 10."),
+        ({"RATE_LIMIT_API": "60"}, "RATE_LIMIT_API must be none or limits"),
+        ({"RATE_LIMIT_API": "0/minute"}, "RATE_LIMIT_API must be none or limits"),
+        ({"RATE_LIMIT_API": "5/2year"}, "RATE_LIMIT_API must be none or limits"),
+        ({"RATE_LIMIT_API": "60/minute;"}, "RATE_LIMIT_API must be none or limits"),
+        ({"RATE_LIMIT_CAPTURE": "60/minute;5/minute"}, "RATE_LIMIT_CAPTURE must not have two limits for the same"),
+        ({"REDIS_URL": "localhost:6379"}, "REDIS_URL must be none or a URL"),
+        ({"REDIS_URL": "redis://:secret@db:port"}, "REDIS_URL must be none or a URL"),
+        ({"REDIS_URL": "redis://db:6379/leads"}, "REDIS_URL must be none or a URL"),
+        ({"REDIS_URL": "redis://db?socket_timeout=60"}, "REDIS_URL must be none or a URL"),
         ({"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES must be a whole number from 1024 to"),
     ],
 )

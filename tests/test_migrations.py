@@ -95,6 +95,9 @@ def test_every_migration_keeps_the_leads_there_are(make_app: MakeApp, empty_data
 
     (lead,) = body(app.test_client().get("/leads"))["items"]
     assert (lead["id"], lead["full_name"], lead["created_at"]) == (1, "Zebedee Dee", "2026-02-28T10:00:00Z")
+    assert (lead["status"], lead["attributes"], lead["updated_at"]) == ("new", {}, lead["created_at"])
+    (event,) = body(app.test_client().get("/leads/1/events"))["items"]
+    assert (event["type"], event["time"], event["data"]) == ("lead.created", lead["created_at"], lead)
 
 
 def test_a_migration_that_fails_changes_nothing(make_app: MakeApp, empty_database_url: str) -> None:

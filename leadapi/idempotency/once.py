@@ -17,7 +17,7 @@ from leadapi import errors, logs
 from leadapi.callers import actor
 from leadapi.config import Settings
 from leadapi.idempotency import service
-from leadapi.idempotency.errors import KeyMalformed
+from leadapi.idempotency.errors import KeyMalformed, RequestRunning
 from leadapi.idempotency.service import Answer
 
 # A string of a structured field (RFC 8941), or its content alone; several headers are joined by commas.
@@ -35,6 +35,8 @@ REPLAYED = {
     "schema": {"const": "true"},
     "example": "true",
 }
+
+RUNNING = {"type": RequestRunning.type, "detail": str(RequestRunning())}
 
 _given = re.compile(PATTERN)
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from leadapi.leads.queries import SHOWN
+from leadapi.leads.representations import fields_of
 
 Chunks = Iterable[Sequence[Sequence[Any]]]
 
@@ -29,7 +30,7 @@ def write_ndjson(chunks: Chunks) -> Iterator[bytes]:
     """One JSON object a line, as the API shows it; nothing is lost."""
     options = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
     for rows in chunks:
-        yield b"".join([orjson.dumps(dict(zip(SHOWN, row, strict=True)), option=options) for row in rows])
+        yield b"".join([orjson.dumps(fields_of(row), option=options) for row in rows])
 
 
 def _cell(value: Any) -> Any:

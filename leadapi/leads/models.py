@@ -18,6 +18,7 @@ class Lead(Base):
         UniqueConstraint("email_key"),
         # Each serves a filter's page in the order of the ids.
         Index(None, "source", "id"),
+        Index(None, "status", "id"),
         Index(None, "created_at", "id"),
         # An id is never given twice on SQLite either, so a link to a lead never shows another one.
         {"sqlite_autoincrement": True},
@@ -32,6 +33,11 @@ class Lead(Base):
     message: Mapped[str | None] = mapped_column(String(2000))
     source: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    status: Mapped[str] = mapped_column(String(20), server_default="new")
+    # A JSON object of strings, kept as it is shown, so that showing it takes no parsing.
+    attributes: Mapped[str] = mapped_column(Text, server_default="{}")
+    # None until it is changed for the first time; what is shown then is the time it was created.
+    updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 class LeadCount(Base):

@@ -16,7 +16,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -27,27 +27,47 @@ leads = Lead.metadata.tables["leads"]
 counts = LeadCount.metadata.tables["lead_counts"]
 
 # What clients see of a lead, in the order they see it.
-SHOWN = ("id", "full_name", "email", "company", "message", "source", "created_at")
-shown = [leads.c[name] for name in SHOWN]
+SHOWN = (
+    "id",
+    "full_name",
+    "email",
+    "company",
+    "message",
+    "source",
+    "created_at",
+    "status",
+    "attributes",
+    "updated_at",
+)
+shown = [*(leads.c[name] for name in SHOWN[:-1]), func.coalesce(leads.c.updated_at, leads.c.created_at)]
 
 
-class ShownLead(ColumnElement[str]):
-    """What clients see of a lead as JSON text, made by the database: the same bytes in every answer."""
+class LeadJson(ColumnElement[str]):
+    """What clients see of a lead as JSON text, made by the database."""
 
     inherit_cache = True
     type = Text()
 
 
-@compiles(ShownLead, "sqlite")
-def _sqlite_json(_element: ShownLead, _compiler: SQLCompiler, **_options: Any) -> str:
-    wire = {"created_at": "replace(substr(leads.created_at, 1, 19), ' ', 'T') || 'Z'"}
+@compiles(LeadJson, "sqlite")
+def _sqlite_json(_element: LeadJson, _compiler: SQLCompiler, **_options: Any) -> str:
+    wire = {
+        "created_at": "replace(substr(leads.created_at, 1, 19), ' ', 'T') || 'Z'",
+        "attributes": "json(leads.attributes)",
+        "updated_at": "replace(substr(coalesce(leads.updated_at, leads.created_at), 1, 19), ' ', 'T') || 'Z'",
+    }
     pairs = ", ".join(f"'{name}', {wire.get(name, f'leads.{name}')}" for name in SHOWN)
     return f"json_object({pairs})"
 
 
-@compiles(ShownLead, "postgresql")
-def _postgresql_json(_element: ShownLead, _compiler: SQLCompiler, **_options: Any) -> str:
-    wire = {"created_at": """to_char(leads.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""}
+@compiles(LeadJson, "postgresql")
+def _postgresql_json(_element: LeadJson, _compiler: SQLCompiler, **_options: Any) -> str:
+    written = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+    wire = {
+        "created_at": written.format("leads.created_at"),
+        "attributes": "leads.attributes::json",
+        "updated_at": written.format("coalesce(leads.updated_at, leads.created_at)"),
+    }
     columns = ", ".join(f"{wire.get(name, f'leads.{name}')} AS {name}" for name in SHOWN)
     return f"(SELECT row_to_json(lead)::text FROM (SELECT {columns}) AS lead)"  # noqa: S608  # only our own words
 
@@ -56,17 +76,20 @@ def _postgresql_json(_element: ShownLead, _compiler: SQLCompiler, **_options: An
 FILTERS: dict[str, ColumnElement[bool]] = {
     "email_key": leads.c.email_key == bindparam("email_key"),
     "source": leads.c.source == bindparam("source"),
+    "status": leads.c.status == bindparam("status"),
     "created_from": leads.c.created_at >= bindparam("created_from"),
     "created_to": leads.c.created_at <= bindparam("created_to"),
 }
 
 
 # The fields that are given when a lead is stored.
-GIVEN = ["full_name", "email", "email_key", "company", "message", "source", "created_at"]
+GIVEN = ("full_name", "email", "email_key", "company", "message", "source", "attributes", "created_at")
 # No row comes back where another lead has the address. Both databases know this clause by the same words.
-insert = Statement(
-    postgresql.insert(leads).on_conflict_do_nothing(index_elements=["email_key"]).returning(leads.c.id, ShownLead()),
-    GIVEN,
+inserting = (
+    postgresql.insert(leads)
+    .values({name: bindparam(f"new_{name}", type_=leads.c[name].type) for name in GIVEN})
+    .on_conflict_do_nothing(index_elements=["email_key"])
+    .returning(leads.c.id)
 )
 
 # On PostgreSQL, a lead can appear after one with a larger id: see migration 0002.
@@ -82,7 +105,7 @@ def matching(filters: frozenset[str], columns: Sequence[ColumnElement[Any]], *, 
 @cache
 def page(filters: frozenset[str], *, descending: bool, after: bool, until: bool) -> Statement:
     """Some of what matches: of each the id, what is shown, and the total of the same moment."""
-    columns = [leads.c.id, ShownLead(), _total(filters).scalar_subquery()]
+    columns = [leads.c.id, LeadJson(), _total(filters).scalar_subquery()]
     statement = matching(filters, columns, descending=descending)
     if until:
         last: BindParameter[int] = bindparam("until")
@@ -107,3 +130,42 @@ def _total(filters: frozenset[str]) -> Select[Any]:
         number = cast(func.coalesce(func.sum(counts.c.number), 0), BigInteger)
         return select(number).where(counts.c.counted == counted)
     return select(func.count()).select_from(leads).where(*(FILTERS[name] for name in sorted(filters)))
+
+
+# One lead, for a transaction that changes it: PostgreSQL lets no other one change it meanwhile.
+locked: Select[Any] = select(*shown, leads.c.email_key).where(leads.c.id == bindparam("lead_id")).with_for_update()
+one: Select[Any] = select(*shown).where(leads.c.id == bindparam("lead_id"))
+id_of = Statement(select(leads.c.id).where(leads.c.email_key == bindparam("email_key")))
+locked_by_key: Select[Any] = (
+    select(*shown, leads.c.email_key)
+    .where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
+    # In one order, so that two who do this do not wait for each other.
+    .order_by(leads.c.id)
+    .with_for_update()
+)
+
+# Both databases have this insert, and SQLAlchemy has it once for each.
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+# What a repeat may overwrite.
+REWRITTEN = ("full_name", "email", "company", "message", "source", "attributes")
+
+
+@cache
+def capturing(dialect: str) -> Any:
+    """Store those of many leads whose address is free, in their order. It returns them with their `email_key`."""
+    statement = INSERT[dialect](leads).on_conflict_do_nothing(index_elements=["email_key"])
+    return statement.returning(*shown, leads.c.email_key)
+
+
+@cache
+def rewriting(dialect: str) -> Any:
+    """Write many leads anew, which are there: one statement, while updates would be one for each."""
+    statement = INSERT[dialect](leads)
+    values = {name: statement.excluded[name] for name in (*REWRITTEN, "updated_at")}
+    # What is returned is not needed, but makes SQLAlchemy send all rows in one statement.
+    return statement.on_conflict_do_update(index_elements=["email_key"], set_=values).returning(leads.c.id)
+
+
+# What PostgreSQL's writers have left of sources that no lead has any more: see migration 0002.
+_emptied = select(counts.c.counted).group_by(counts.c.counted).having(func.sum(counts.c.number) == 0).subquery()
+sweep = select(func.take_from_lead_count(_emptied.c.counted, 0)).where(_emptied.c.counted != "")

@@ -1,15 +1,28 @@
 """Leads on the wire: what is accepted and what is shown."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
-from marshmallow import fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate
 
-from leadapi.fields import ArgsSchema, BodySchema, Cursor, Instant, Integer, Line, Name, Paragraphs, ShownSchema
+from leadapi.fields import (
+    CONTROL,
+    MAX_FIELDS,
+    MAX_ID,
+    ArgsSchema,
+    BodySchema,
+    Cursor,
+    Instant,
+    Integer,
+    Line,
+    Name,
+    Paragraphs,
+    ShownSchema,
+)
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
-
-MAX_ID = 2**63 - 1
+from leadapi.leads.errors import MAX_ATTRIBUTES
 
 NEW_LEAD = {
     "full_name": "John Doe",
@@ -18,7 +31,21 @@ NEW_LEAD = {
     "message": "Interested in product",
     "source": "landing-page",
 }
-LEAD = {"id": 1, **NEW_LEAD, "created_at": "2026-02-28T10:00:00Z"}
+LEAD = {
+    "id": 1,
+    **NEW_LEAD,
+    "created_at": "2026-02-28T10:00:00Z",
+    "status": "new",
+    "attributes": {},
+    "updated_at": "2026-02-28T10:00:00Z",
+}
+VERDICTS = [
+    {"status": 201, "lead": LEAD},
+    {"status": 409, "detail": "Lead with this email already exists."},
+    {"status": 422, "detail": "This field is not valid: email.", "errors": {"email": ["Not a valid email address."]}},
+]
+CHANGES = {"status": "qualified", "attributes": {"phone": "+1 555 0100"}}
+STATUSES = ["new", "contacted", "qualified", "converted", "lost"]
 LOCATION = {
     "description": "Where the lead is.",
     "required": True,
@@ -55,6 +82,53 @@ class Email(Line):
             raise self.make_error("email") from exc
 
 
+class Attributes(fields.Field[Any]):
+    """Whatever else is known of a lead: a flat object of strings.
+
+    :param removable: whether null may stand for a value, to take it away.
+    """
+
+    named = re.compile(rf"[^{CONTROL}]{{1,40}}")
+    longest = 500
+    default_error_messages = {
+        "invalid": "Must be an object.",
+        "many": "Has too many attributes.",
+        "name": "A name must have 1 to 40 characters, and no control characters.",
+        "value": f"Must be a string of at most {longest} characters.",
+    }
+
+    def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
+        # Who changes a lead may take away as many as there are, and put as many in their place.
+        self.most = 2 * MAX_ATTRIBUTES if removable else MAX_ATTRIBUTES
+        self.removable = removable
+        documented = {
+            "type": "object",
+            "maxProperties": self.most,
+            "propertyNames": {"pattern": f"^{self.named.pattern}$"},
+            "additionalProperties": {
+                "type": ["string", "null"] if removable else "string",
+                "maxLength": self.longest,
+            },
+        }
+        # In an allOf, because apispec does not know the word propertyNames.
+        super().__init__(allow_none=True, metadata={"allOf": [documented], **kwargs.pop("metadata", {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Mapping[str, str | None]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        if len(value) > self.most:
+            raise self.make_error("many")
+        if not all(map(self.named.fullmatch, value)):
+            raise self.make_error("name")
+        wrong = [name for name, text in value.items() if not self._fits(text)]
+        if wrong:
+            raise ValidationError({name: [self.error_messages["value"]] for name in wrong})
+        return value
+
+    def _fits(self, text: Any) -> bool:
+        return len(text) <= self.longest if isinstance(text, str) else text is None and self.removable
+
+
 class NewLeadSchema(BodySchema):
     """What a person sent."""
 
@@ -63,6 +137,60 @@ class NewLeadSchema(BodySchema):
     company = Line(allow_none=True, validate=validate.Length(max=255))
     message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
     source = Line(allow_none=True, validate=validate.Length(max=100))
+    attributes = Attributes(metadata={"description": "Whatever else is known: UTM tags, a page, a phone number."})
+
+
+class Items(fields.List[Any]):
+    """A list of new leads, each judged by itself: a lead, or the error that says what is wrong with it."""
+
+    most = 500
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Documented is what is taken: what is wrong with an item is told in the answer.
+        each = {"anyOf": [{"$ref": "#/components/schemas/NewLead"}, {}], "description": "As for one lead."}
+        super().__init__(fields.Raw(metadata=each), validate=validate.Length(1, self.most), **kwargs)
+        self.schema = NewLeadSchema()
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        # Before each of them costs work.
+        validate.Length(1, self.most)(value)
+        return [self._judge(item) for item in value]
+
+    def _judge(self, item: Any) -> Any:
+        if isinstance(item, dict) and len(item) > MAX_FIELDS:
+            return ValidationError({"body": [f"Has more than {MAX_FIELDS} fields."]})
+        try:
+            return self.schema.load(item)
+        except ValidationError as exc:
+            return exc
+
+
+class NewLeadBatchSchema(BodySchema):
+    """Many leads at once."""
+
+    items = Items(required=True)
+
+
+class LeadChangesSchema(BodySchema):
+    """What is to become of a lead. A field that is absent stays; null clears it (RFC 7396)."""
+
+    media_types = ("application/json", "application/merge-patch+json")
+
+    full_name = Name(255, metadata={"description": "2 to 255 characters. Spaces around it are removed."})
+    email = Email(metadata={"description": "One lead per address, whatever its spelling."})
+    company = Line(allow_none=True, validate=validate.Length(max=255))
+    message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
+    source = Line(allow_none=True, validate=validate.Length(max=100))
+    status = fields.String(validate=validate.OneOf(STATUSES))
+    attributes = Attributes(
+        removable=True,
+        metadata={
+            "description": "Put among those there are. Null takes one away, or all of them."
+            f" {MAX_ATTRIBUTES} at most may be there in the end."
+        },
+    )
 
 
 class LeadSchema(ShownSchema):
@@ -75,6 +203,34 @@ class LeadSchema(ShownSchema):
     message = fields.String(required=True, allow_none=True)
     source = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True, metadata={"description": "UTC."})
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    attributes = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    updated_at = fields.AwareDateTime(
+        required=True, metadata={"description": "UTC. At first, the time it was created."}
+    )
+
+
+class LeadVerdictSchema(ShownSchema):
+    """What became of one of the items: a `lead`, or a `detail` that says why not."""
+
+    status = fields.Integer(
+        required=True,
+        validate=validate.OneOf([200, 201, 409, 422]),
+        metadata={"description": "What a request with this lead alone would have been answered with."},
+    )
+    lead = fields.Nested(LeadSchema, metadata={"description": "With 201 and 200."})
+    detail = fields.String(metadata={"description": "With 409 and 422: one sentence for people."})
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "With 422: from field to messages."},
+    )
+
+
+class LeadVerdictsSchema(ShownSchema):
+    """What became of the items, in their order."""
+
+    items = fields.List(fields.Nested(LeadVerdictSchema), required=True)
 
 
 class LeadFilterArgsSchema(ArgsSchema):
@@ -82,6 +238,7 @@ class LeadFilterArgsSchema(ArgsSchema):
 
     email = Email(metadata={"description": "The lead with this address, in any spelling."})
     source = Line(validate=validate.Length(max=100), metadata={"description": "Those from exactly this source."})
+    status = fields.String(validate=validate.OneOf(STATUSES), metadata={"description": "Those with this status."})
     created_from = Instant(metadata={"description": "Those captured at this time or later."})
     created_to = Instant(metadata={"description": "Those captured at this time or earlier."})
     sort = fields.String(
@@ -136,10 +293,18 @@ NAME = {
 }
 FILE = {"type": "string"}
 CSV = (
-    "id,full_name,email,company,message,source,created_at\r\n"
-    "1,John Doe,john@example.com,Example Inc,Interested in product,landing-page,2026-02-28T10:00:00Z\r\n"
+    "id,full_name,email,company,message,source,created_at,status,attributes,updated_at\r\n"
+    "1,John Doe,john@example.com,Example Inc,Interested in product,landing-page,2026-02-28T10:00:00Z,"
+    "new,{},2026-02-28T10:00:00Z\r\n"
 )
 NDJSON = (
     '{"id":1,"full_name":"John Doe","email":"john@example.com","company":"Example Inc",'
-    '"message":"Interested in product","source":"landing-page","created_at":"2026-02-28T10:00:00Z"}\n'
+    '"message":"Interested in product","source":"landing-page","created_at":"2026-02-28T10:00:00Z",'
+    '"status":"new","attributes":{},"updated_at":"2026-02-28T10:00:00Z"}\n'
 )
+
+# Where a client that has a lead can go on from, for tools that follow links.
+LINKS = {
+    name: {"operationId": name, "parameters": {"lead_id": "$response.body#/id"}}
+    for name in ("showLead", "changeLead", "eraseLead", "listLeadEvents")
+}

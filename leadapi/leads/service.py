@@ -1,30 +1,33 @@
 """What can be done with leads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
+import orjson
+from sqlalchemy import bindparam, delete, update
 from sqlalchemy.engine import Result
+from sqlalchemy.engine import Row as SessionRow
+from sqlalchemy.exc import IntegrityError
 
 from leadapi import driver
-from leadapi.database import db
+from leadapi.database import begin_write, db, now, scrub, violated
 from leadapi.driver import DriverConnection, Row, Statement
+from leadapi.events import service as events
+from leadapi.idempotency import service as idempotency
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
-from leadapi.leads.errors import EmailTaken
+from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
+from leadapi.leads.merging import columns, differences
+from leadapi.leads.representations import ShownLead, show
+from leadapi.leads.storing import store
+
+_update = update(queries.leads).where(queries.leads.c.id == bindparam("lead_id")).returning(*queries.shown)
+_delete = delete(queries.leads).where(queries.leads.c.id == bindparam("lead_id"))
 
 # How many rows an export reads at a time.
 CHUNK = 1000
-
-
-@dataclass(frozen=True)
-class ShownLead:
-    """A lead as clients see it."""
-
-    id: int
-    json: str
 
 
 @dataclass(frozen=True)
@@ -53,27 +56,33 @@ def create_lead(
     company: str | None = None,
     message: str | None = None,
     source: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    actor: str | None = None,
+    tell_which: bool = False,
 ) -> ShownLead:
     """Store a new lead and return it.
 
     :param email: an address as `emails.normalize_email` returns it.
+    :param actor: the id of the key that does it.
+    :param tell_which: whether a refusal may say which lead has the address.
     :raises EmailTaken: a lead with this address exists, perhaps in another spelling.
     """
+    key = email_key(email)
     values = {
         "full_name": full_name,
         "email": email,
-        "email_key": email_key(email),
+        "email_key": key,
         "company": company,
         "message": message,
         "source": source,
-        # To the second, which is what is shown: a time that was read can be compared with one stored.
-        "created_at": datetime.now(UTC).replace(microsecond=0),
+        "attributes": orjson.dumps(attributes or {}).decode(),
+        "created_at": now(),
     }
     # The database decides, so two requests at once cannot both win.
-    rows = driver.write(queries.insert, values)
-    if not rows:
-        raise EmailTaken
-    return ShownLead(*rows[0])
+    lead = store(values, actor)
+    if lead is None:
+        raise EmailTaken(_id_of(key) if tell_which else None)
+    return lead
 
 
 def list_leads(
@@ -101,8 +110,8 @@ def list_leads(
 def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
     """All leads that match, as they are at this moment.
 
-    :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, and
-        `created_from` and `created_to` (aware times, both included).
+    :param filters: any of `email` (as `emails.normalize_email` returns it), `source`,
+        `status`, and `created_from` and `created_to` (aware times, both included).
     """
     values = _values(filters)
     statement = queries.matching(frozenset(values), queries.shown, descending=descending)
@@ -112,6 +121,89 @@ def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
         rows = stack.enter_context(closing(connection.execute(statement, values)))
         resources = stack.pop_all()
     return LeadExport(_taking(rows, resources), resources.close)
+
+
+def show_lead(lead_id: int, *, expected: Container[str] | None = None) -> ShownLead:
+    """The lead with this id.
+
+    :param expected: the tags of the states that will do, see `ShownLead.tag`; None for any.
+    :raises LeadMissing: there is none.
+    :raises LeadChanged: it is in another state.
+    """
+    row = db.session.execute(queries.one, {"lead_id": lead_id}).one_or_none()
+    return _expected(row, expected)
+
+
+def change_lead(
+    lead_id: int,
+    changes: Mapping[str, Any],
+    *,
+    expected: Container[str] | None = None,
+    actor: str | None = None,
+    tell_which: bool = False,
+) -> ShownLead:
+    """Change some fields of a lead and return it.
+
+    :param changes: from field to value. `attributes` are merged into those there are: None takes
+        one away, and None instead of them takes all away (RFC 7396).
+    :param expected: the tags of the states it may be changed in; None for any.
+    :param actor: the id of the key that does it.
+    :param tell_which: whether a refusal may say which lead has the address.
+    :raises LeadMissing: there is no lead with this id.
+    :raises LeadChanged: it is in another state.
+    :raises EmailTaken: another lead has the address.
+    :raises TooManyAttributes: it would have more of them than are kept.
+    """
+    begin_write()
+    row = db.session.execute(queries.locked, {"lead_id": lead_id}).one_or_none()
+    lead = _expected(row, expected)
+    difference = differences(orjson.loads(lead.json), changes)
+    if not difference:
+        return lead
+    time = now()
+    values = columns({name: change["to"] for name, change in difference.items()}) | {"updated_at": time}
+    try:
+        lead = show(db.session.execute(_update.values(values), {"lead_id": lead_id}).one())
+    except IntegrityError as exc:
+        db.session.rollback()
+        _refuse(exc, values["email_key"], tell_which)
+    data = orjson.dumps({"changes": difference})
+    events.record([events.event(lead_id=lead_id, type=events.UPDATED, time=time, actor=actor, data=data)])
+    db.session.commit()
+    return lead
+
+
+def erase_lead(lead_id: int, *, expected: Container[str] | None = None, actor: str | None = None) -> None:
+    """Take a person out of everything that is kept. That lead N was erased, when and by which key stays.
+
+    :param expected: the tags of the states it may be erased in; None for any.
+    :param actor: the id of the key that does it.
+    :raises LeadMissing: there is no lead with this id.
+    :raises LeadChanged: it is in another state.
+    """
+    begin_write()
+    row = db.session.execute(queries.locked, {"lead_id": lead_id}).one_or_none()
+    _expected(row, expected)
+    events.forget(lead_id)
+    idempotency.erase_records(lead_id)
+    db.session.execute(_delete, {"lead_id": lead_id})
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(queries.sweep)
+    events.record([events.event(lead_id=lead_id, type=events.ERASED, time=now(), actor=actor)])
+    db.session.commit()
+    scrub()
+
+
+def list_events(lead_id: int, **part: Any) -> events.EventPage:
+    """A page of a lead's history, oldest first; of an erased one, that it was erased.
+
+    :param part: see `leadapi.events.service.list_events`.
+    :raises LeadMissing: there never was a lead with this id.
+    """
+    page = events.list_events(lead_id, **part)
+    if not page.total:
+        show_lead(lead_id)
+    return page
 
 
 def _taking(rows: Result[Any], resources: ExitStack) -> Iterator[Sequence[Sequence[Any]]]:
@@ -140,3 +232,27 @@ def _values(filters: dict[str, Any]) -> dict[str, Any]:
     if "email" in filters:
         filters["email_key"] = email_key(filters.pop("email"))
     return filters
+
+
+def _expected(row: SessionRow[Any] | None, expected: Container[str] | None) -> ShownLead:
+    if row is None:
+        raise LeadMissing
+    lead = show(row)
+    if expected is not None and lead.tag not in expected:
+        raise LeadChanged
+    return lead
+
+
+def _refuse(exc: IntegrityError, key: str, tell_which: bool) -> NoReturn:
+    """Say what it means that the database refused a lead, after the transaction was rolled back."""
+    # The database decides, so two requests at once cannot both win. But it may have refused
+    # for another reason: only name the one that is really there.
+    if violated(exc) != "uq_leads_email_key":
+        raise exc
+    raise EmailTaken(_id_of(key) if tell_which else None) from exc
+
+
+def _id_of(key: str) -> int | None:
+    """The id of the lead with this address; None where it was erased meanwhile."""
+    rows = driver.read(queries.id_of, {"email_key": key})
+    return rows[0][0] if rows else None

@@ -1,15 +1,26 @@
 """The HTTP side of leads."""
 
-from typing import Any
+from typing import Any, cast
 
+import orjson
 from flask import Response, request
 from flask.views import MethodView
+from marshmallow import ValidationError
 
-from leadapi import logs
+from leadapi import errors, logs
 from leadapi.api import Blueprint, accepted, next_link
+from leadapi.callers import actor, may_read_leads
+from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
+from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
+from leadapi.events.service import EventPage
+from leadapi.fields import NoArgsSchema
 from leadapi.idempotency.once import once
-from leadapi.leads import exports, schemas, service
-from leadapi.leads.service import LeadPage, ShownLead
+from leadapi.leads import captures, exports, schemas, service
+from leadapi.leads.captures import Capture
+from leadapi.leads.representations import ShownLead
+from leadapi.leads.service import LeadPage
+from leadapi.parsing import InvalidFields, flat
+from leadapi.preferences import APPLIED, PREFER, applied, resolution
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -22,11 +33,21 @@ class LeadsView(MethodView):
     @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
     @once
-    @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION})
+    @blp.takes(PREFER)
+    @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION, "ETag": ETAG})
+    @blp.response(
+        200,
+        schemas.LeadSchema,
+        description="A repeat, treated as preferred",
+        example=schemas.LEAD,
+        headers={"ETag": ETAG, "Preference-Applied": APPLIED},
+    )
+    @blp.leads_to(201, schemas.LINKS)
+    @blp.leads_to(200, schemas.LINKS)
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any]) -> Response:
         """Capture a lead"""
-        return _created(service.create_lead(**new_lead))
+        return _captured(new_lead, resolution())
 
     @blp.doc(operationId="listLeads")
     @blp.requires("read")
@@ -57,11 +78,125 @@ class LeadExportView(MethodView):
         return _download(**args)
 
 
-def _created(lead: ShownLead) -> Response:
-    """The lead with the header that says where it is, and its id for the log."""
+@blp.route("/batch")
+class LeadBatchView(MethodView):
+    """Many of the leads at once."""
+
+    @blp.doc(operationId="createLeads")
+    @blp.requires("capture")
+    @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [schemas.NEW_LEAD]})
+    @once
+    @blp.takes(PREFER)
+    @blp.response(
+        200, schemas.LeadVerdictsSchema, example={"items": schemas.VERDICTS}, headers={"Preference-Applied": APPLIED}
+    )
+    @blp.refuses(400, 413, 415, 422, 500, 503)
+    def post(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Capture many leads"""
+        return _all_captured(batch["items"], resolution())
+
+
+@blp.route("/<id:lead_id>")
+class LeadView(MethodView):
+    """One of the leads."""
+
+    @blp.doc(operationId="showLead")
+    @blp.requires("read")
+    @blp.arguments(NoArgsSchema(), location="query")
+    @blp.takes(IF_NONE_MATCH, IF_MATCH)
+    @blp.response(200, schemas.LeadSchema, example=schemas.LEAD, headers={"ETag": ETAG})
+    @blp.alt_response(304, headers={"ETag": ETAG}, description="The client has it as it is.")
+    @blp.refuses(404, 412, 422, 500, 503)
+    def get(self, args: dict[str, Any], lead_id: int) -> Response:
+        """Show a lead"""
+        return _shown(service.show_lead(lead_id, expected=Expected()))
+
+    @blp.doc(operationId="changeLead")
+    @blp.requires("write")
+    @blp.arguments(schemas.LeadChangesSchema(), example=schemas.CHANGES)
+    @blp.takes(IF_MATCH)
+    @blp.response(200, schemas.LeadSchema, example=schemas.LEAD, headers={"ETag": ETAG})
+    @blp.refuses(400, 404, 409, 412, 413, 415, 422, 500, 503)
+    def patch(self, changes: dict[str, Any], lead_id: int) -> Response:
+        """Change a lead"""
+        return _shown(
+            service.change_lead(lead_id, changes, expected=Expected(), actor=actor(), tell_which=may_read_leads())
+        )
+
+    @blp.doc(operationId="eraseLead")
+    @blp.requires("write")
+    @blp.arguments(NoArgsSchema(), location="query")
+    @blp.takes(IF_MATCH)
+    @blp.response(204, description="The person's data is gone.")
+    @blp.refuses(404, 412, 422, 500, 503)
+    def delete(self, args: dict[str, Any], lead_id: int) -> Response:
+        """Erase a lead"""
+        return _erase(lead_id)
+
+
+@blp.route("/<id:lead_id>/events")
+class LeadEventsView(MethodView):
+    """What happened to one of the leads."""
+
+    @blp.doc(operationId="listLeadEvents")
+    @blp.requires("read")
+    @blp.arguments(EventListArgsSchema(), location="query")
+    @blp.response(200, EventPageSchema, example={"total": 1, "items": [EVENT]}, headers={"Link": schemas.NEXT})
+    @blp.refuses(404, 422, 500, 503)
+    def get(self, args: dict[str, Any], lead_id: int) -> tuple[dict[str, Any], dict[str, str]]:
+        """List what happened to a lead"""
+        return _history(service.list_events(lead_id, **args))
+
+
+def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
+    """The lead with the header that says where it is or why it is not new, and its id for the log."""
+    capture = captures.capture_lead(new_lead, resolution=wish, actor=actor(), tell_which=may_read_leads())
+    lead = cast("ShownLead", capture.lead)
     logs.note(lead_id=lead.id)
-    location = f"{request.script_root}/leads/{lead.id}"
-    return Response(lead.json, 201, {"Location": location}, mimetype="application/json")
+    headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
+    return tagged(lead.json, lead.tag, status=201 if capture.created else 200, headers=headers)
+
+
+def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The verdict on each item, and for the log, how many were stored."""
+    captured = captures.capture_leads(
+        [item for item in items if not isinstance(item, ValidationError)], resolution=wish, actor=actor()
+    )
+    logs.note(items=len(items), stored=sum(capture.created for capture in captured))
+    rest = iter(captured)
+    verdicts = [_invalid(item) if isinstance(item, ValidationError) else _verdict(next(rest)) for item in items]
+    return {"items": verdicts}, applied(wish)
+
+
+def _verdict(capture: Capture) -> dict[str, Any]:
+    """What became of an item, with the status it would have got alone."""
+    return (
+        {"status": 201 if capture.created else 200, "lead": orjson.Fragment(capture.lead.json)}
+        if capture.lead
+        else errors.verdict(cast("Exception", capture.refusal))
+    )
+
+
+def _invalid(error: ValidationError) -> dict[str, Any]:
+    """What is wrong with an item."""
+    invalid = InvalidFields(flat(cast("dict[str, Any]", error.messages)))
+    return {"status": 422, "detail": invalid.description, "errors": invalid.errors}
+
+
+def _shown(lead: ShownLead) -> Response:
+    """The lead with its tag."""
+    return tagged(lead.json, lead.tag)
+
+
+def _erase(lead_id: int) -> Response:
+    """An answer without a body, once it is done."""
+    service.erase_lead(lead_id, expected=Expected(), actor=actor())
+    return Response(status=204)
+
+
+def _history(page: EventPage) -> tuple[dict[str, Any], dict[str, str]]:
+    """The page with the header that says where the next one is."""
+    return {"total": page.total, "items": page.items}, next_link(page.next_after)
 
 
 def _page(page: LeadPage) -> Response:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from leadapi.config import IN_MEMORY, Settings
-from leadapi.database import db
+from leadapi.database import db, scrub
 from leadapi.locks import WriteLockUnavailable
 
 # Any number will do: it names the PostgreSQL lock under which one host at a time migrates.
@@ -48,6 +48,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     with app.app_context():
         try:
             require_current()
+            db.session.rollback()
+            scrub()
         except SchemaNotCurrent as exc:
             logger.warning("database.schema_not_current", extra={"reason": str(exc)})
         except (OperationalError, WriteLockUnavailable) as exc:

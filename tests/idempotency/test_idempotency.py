@@ -170,6 +170,37 @@ def test_callers_do_not_see_each_others_keys(make_app: MakeApp, database_url: st
     assert answers[4].data == answers[1].data
 
 
+def test_a_repeat_is_merged_once(client: FlaskClient, new_lead: NewLead) -> None:
+    lead = new_lead()
+    client.post("/leads", json=lead)
+
+    first, again = (post(client, lead, "k1", Prefer="resolution=merge-duplicates") for _ in range(2))
+
+    assert (first.status_code, first.data) == (again.status_code, again.data)
+    assert again.headers["ETag"] == first.headers["ETag"]
+    assert again.headers["Preference-Applied"] == "resolution=merge-duplicates"
+    assert body(client.get("/leads/1/events"))["total"] == 2
+
+
+def test_a_batch_is_stored_once(client: FlaskClient, new_lead: NewLead, app: Flask) -> None:
+    invalid = {"full_name": "Zebedee", "email": "nobody"}
+    leads = [new_lead(), invalid, new_lead(), {}]
+    malformed: list[Json] = [{}, {"items": "none"}]
+    for refused in malformed:
+        assert client.post("/leads/batch", json=refused, headers={"Idempotency-Key": "k2"}).status_code == 422
+
+    first, again, other = (
+        client.post("/leads/batch", json={"items": items}, headers={"Idempotency-Key": "k2"})
+        for items in (leads, leads, [*leads[:1], {"full_name": "Zebedee", "email": "another"}, *leads[2:]])
+    )
+
+    assert [item["status"] for item in body(first)["items"]] == [201, 422, 201, 422]
+    assert (again.status_code, again.data) == (200, first.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert other.status_code == 422
+    assert total(client) == 2
+
+
 # --- the key -------------------------------------------------------------------------------------
 
 

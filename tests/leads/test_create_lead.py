@@ -22,8 +22,10 @@ def test_stores_a_lead_and_shows_it(client: FlaskClient, new_lead: NewLead) -> N
     assert response.headers["Location"] == "/leads/1"
     assert response.mimetype == "application/json"
     shown = body(response)
-    assert list(shown) == ["id", "full_name", "email", "company", "message", "source", "created_at"]
+    seven = ["id", "full_name", "email", "company", "message", "source", "created_at"]
+    assert list(shown) == [*seven, "status", "attributes", "updated_at"]
     created_at = shown.pop("created_at")
+    assert (shown.pop("status"), shown.pop("attributes"), shown.pop("updated_at")) == ("new", {}, created_at)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created_at)
     assert abs((datetime.now(UTC) - datetime.fromisoformat(created_at)).total_seconds()) < 60
     assert shown == {"id": 1, **sent}
@@ -116,6 +118,13 @@ def test_takes_what_is_just_within_the_rules(client: FlaskClient, new_lead: NewL
         ("source", 1.5),
         ("created_at", "2026-02-28T10:00:00Z"),
         ("id", 7),
+        ("status", "qualified"),
+        ("updated_at", "2026-02-28T10:00:00Z"),
+        ("attributes", []),
+        ("attributes", {str(number): "z" for number in range(51)}),
+        ("attributes", {"": "zebedee"}),
+        ("attributes", {"n" * 41: "zebedee"}),
+        ("attributes", {"na\nme": "zebedee"}),
         ("nonsense", None),
     ],
 )
@@ -129,6 +138,31 @@ def test_refuses_a_field_that_breaks_its_rule_by_name(
     assert body(response)["detail"] == f"This field is not valid: {field}."
     assert list(body(response)["errors"]) == [field]
     assert body(client.get("/leads"))["total"] == 0
+
+
+@pytest.mark.parametrize("value", ["v" * 501, None, 17, {"phone": "zebedee"}])
+def test_refuses_an_attribute_that_breaks_its_rule_by_name(client: FlaskClient, new_lead: NewLead, value: Any) -> None:
+    response = client.post("/leads", json=new_lead(attributes={"page": "zebedee", "phone": value}))
+
+    assert response.status_code == 422
+    assert list(body(response)["errors"]) == ["attributes.phone"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"utm_source": MARKER, "Página 𝔷": 'one\r\ntwo\t\0 "=1+1"'},
+        {f"{number:040}": "𝔷" * 500 for number in range(50)},
+    ],
+)
+def test_keeps_attributes_as_they_are(client: FlaskClient, new_lead: NewLead, attributes: dict[str, str]) -> None:
+    response = client.post("/leads", json=new_lead(attributes=attributes))
+
+    assert response.status_code == 201
+    assert body(response)["attributes"] == attributes
+    assert list(body(client.get("/leads/1"))["attributes"]) == list(attributes)
+    assert body(client.get("/leads"))["items"][0]["attributes"] == attributes
 
 
 def test_names_every_field_that_is_wrong(client: FlaskClient) -> None:
@@ -154,7 +188,7 @@ def test_refuses_an_email_already_taken(client: FlaskClient, new_lead: NewLead, 
     assert response.status_code == 409
     assert response.mimetype == "application/problem+json"
     assert response.data == TAKEN
-    assert "Location" not in response.headers
+    assert response.headers["Location"] == "/leads/1"
     assert body(client.get("/leads"))["total"] == 1
 
 

@@ -9,7 +9,18 @@ from flask.testing import FlaskClient
 
 from conftest import MARKER, NewLead, StoredLead, body
 
-HEADER = ["id", "full_name", "email", "company", "message", "source", "created_at"]
+HEADER = [
+    "id",
+    "full_name",
+    "email",
+    "company",
+    "message",
+    "source",
+    "created_at",
+    "status",
+    "attributes",
+    "updated_at",
+]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +62,15 @@ def test_ndjson_has_every_lead_as_the_list_shows_it(client: FlaskClient, stored_
 
 
 def test_csv_is_what_a_spreadsheet_reads(client: FlaskClient, stored_lead: StoredLead) -> None:
-    stored = stored_lead(full_name=f'{MARKER} "Z", Dee', message="one\r\ntwo\tthree", company=None)
+    stored = stored_lead(
+        full_name=f'{MARKER} "Z", Dee', message="one\r\ntwo\tthree", company=None, attributes={"a": '"z",'}
+    )
 
     text = client.get("/leads/export").get_data(as_text=True)
 
     assert text.startswith(",".join(HEADER) + "\r\n")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert orjson.loads(rows[0].pop("attributes")) == stored.pop("attributes")
     assert rows == [{name: "" if value is None else str(value) for name, value in stored.items()}]
 
 

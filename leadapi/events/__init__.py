@@ -1,0 +1,1 @@
+"""Events: what has happened, in the order it happened."""

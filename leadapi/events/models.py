@@ -1,0 +1,31 @@
+"""The table of events."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from leadapi.database import Base, UTCDateTime
+
+Identity = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Event(Base):
+    """Something that happened to a lead. Rows are added, and only an erasure takes any away."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index(None, "lead_id", "id"),
+        # An id is never given twice, so who has seen one has seen all before it.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    # No foreign key: that a lead was erased is told after it is gone.
+    lead_id: Mapped[int] = mapped_column(Identity)
+    type: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # The id of the key that did it; none where no key was asked for.
+    actor: Mapped[str | None] = mapped_column(String(40))
+    # JSON as it is shown.
+    data: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,34 @@
+"""What every answer tells browsers: how little they may do with it."""
+
+from flask import Flask, Response, request
+
+# Answers are data. Should a browser take one for a page, it may do nothing there.
+POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+# Swagger UI draws with data: images, and sends from its script, not by a form.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+CAREFUL = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+)
+# Neither browsers nor proxies may keep what is said about people, nor what is wrong with it.
+PRIVATE = (*CAREFUL, ("Cache-Control", "no-store"))
+# The documentation is the same for everybody.
+PUBLIC_BLUEPRINTS = ("docs.", "api-docs.")
+
+
+def init_app(app: Flask) -> None:
+    """Add the headers to every answer."""
+    app.after_request(_add)
+
+
+def _add(response: Response) -> Response:
+    endpoint = request.endpoint
+    headers = response.headers
+    headers.extend(CAREFUL if endpoint and endpoint.startswith(PUBLIC_BLUEPRINTS) else PRIVATE)
+    # A page that needs more than data does brings its own.
+    headers.setdefault("Content-Security-Policy", POLICY)
+    return response

@@ -1,0 +1,171 @@
+"""Leads that come in, one or many: stored where they are new, and where not, treated as their sender prefers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import OperationalError
+
+from leadapi.database import begin_write, db, now
+from leadapi.events import service as events
+from leadapi.leads import queries, service
+from leadapi.leads.emails import email_key
+from leadapi.leads.errors import EmailTaken, TooManyAttributes
+from leadapi.leads.merging import Difference, columns, differences
+from leadapi.leads.representations import ShownLead, dump, show
+
+MERGE = "merge-duplicates"
+IGNORE = "ignore-duplicates"
+
+# How often it is tried, where others erase or lock what is being stored.
+TRIES = 5
+# PostgreSQL's deadlock_detected: two who store many leads waited for each other, and this one gave way.
+DEADLOCK = "40P01"
+
+NewLead = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What became of a lead that came in."""
+
+    # As it is now; None where it was refused.
+    lead: ShownLead | None
+    created: bool = False
+    refusal: EmailTaken | TooManyAttributes | None = None
+
+
+class _Gone(Exception):
+    """A lead whose address was taken was erased before it could be changed."""
+
+
+def capture_lead(
+    new_lead: NewLead, *, resolution: str | None = None, actor: str | None = None, tell_which: bool = False
+) -> Capture:
+    """Store a lead, or treat it as a repeat.
+
+    :param new_lead: what `service.create_lead` takes.
+    :param resolution: `MERGE`, `IGNORE`, or None to refuse a repeat.
+    :param actor: the id of the key that does it.
+    :param tell_which: whether a refusal may say which lead has the address.
+    :raises EmailTaken: a lead with this address exists, and there is no resolution.
+    :raises TooManyAttributes: after the merge it would have more of them than are kept.
+    """
+    if resolution is None:
+        return Capture(service.create_lead(**new_lead, actor=actor, tell_which=tell_which), created=True)
+    (capture,) = capture_leads([new_lead], resolution=resolution, actor=actor)
+    if capture.refusal:
+        raise capture.refusal
+    return capture
+
+
+def capture_leads(
+    new_leads: Sequence[NewLead], *, resolution: str | None = None, actor: str | None = None
+) -> list[Capture]:
+    """Store many leads in one transaction, and say of each, in their order, what became of it.
+
+    One that is refused keeps no other one from being stored. Two with one address are treated as
+    if the second came later. The number of statements is the same for any number of leads.
+
+    :param new_leads: each what `service.create_lead` takes.
+    :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
+    :param actor: the id of the key that does it.
+    """
+    for left in reversed(range(TRIES if new_leads else 0)):
+        begin_write()
+        try:
+            captures = _capture(new_leads, resolution, actor)
+            db.session.commit()
+        except (_Gone, OperationalError) as exc:
+            db.session.rollback()
+            again = isinstance(exc, _Gone) or getattr(exc.orig, "sqlstate", None) == DEADLOCK
+            if not (again and left):
+                raise
+        else:
+            return captures
+    return []
+
+
+def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None) -> list[Capture]:
+    time = now()
+    keys = [email_key(lead["email"]) for lead in new_leads]
+    new = _insert(new_leads, keys, time)
+    leads = _Leads(time, () if resolution is None else _lock(set(keys) - new.keys()))
+    captures, happened = [], []
+    for new_lead, key in zip(new_leads, keys, strict=True):
+        if row := new.pop(key, None):
+            lead = leads.add(key, row)
+            captures.append(Capture(lead, created=True))
+            happened.append(events.event(lead_id=lead.id, type=events.CREATED, time=time, actor=actor, data=lead.json))
+        elif resolution is None:
+            captures.append(Capture(None, refusal=EmailTaken()))
+        else:
+            try:
+                lead, difference = leads.change(key, new_lead if resolution == MERGE else {})
+            except TooManyAttributes as exc:
+                captures.append(Capture(None, refusal=exc))
+                continue
+            captures.append(Capture(lead))
+            data = orjson.dumps({"resolution": resolution, "sent": new_lead, "changes": difference})
+            happened.append(events.event(lead_id=lead.id, type=events.REPEATED, time=time, actor=actor, data=data))
+    if leads.changed:
+        db.session.execute(queries.rewriting(db.engine.dialect.name), leads.changed)
+    events.record(happened)
+    return captures
+
+
+def _insert(new_leads: Sequence[NewLead], keys: Sequence[str], time: datetime) -> dict[str, Row[Any]]:
+    """Store the first of each address that is free. From the address's key to the row."""
+    none = {"company": None, "message": None, "source": None}
+    values: dict[str, dict[str, Any]] = {}
+    for new_lead, key in zip(new_leads, keys, strict=True):
+        attributes = orjson.dumps(new_lead.get("attributes") or {}).decode()
+        values.setdefault(key, {**none, **new_lead, "email_key": key, "attributes": attributes, "created_at": time})
+    rows = db.session.execute(queries.capturing(db.engine.dialect.name), list(values.values())).all()
+    return {row.email_key: row for row in rows}
+
+
+def _lock(keys: set[str]) -> Sequence[Row[Any]]:
+    """The leads that have these addresses; nobody else changes them until the transaction ends."""
+    rows = db.session.execute(queries.locked_by_key, {"keys": sorted(keys)}).all() if keys else []
+    if len(rows) < len(keys):
+        raise _Gone
+    return rows
+
+
+class _Leads:
+    """Leads as one new one after the other leaves them, until they are written."""
+
+    def __init__(self, time: datetime, rows: Iterable[Row[Any]]) -> None:
+        self._time = time
+        self._rows = {row.email_key: row for row in rows}
+        self._states: dict[str, dict[str, Any]] = {}
+        self._changed: set[str] = set()
+
+    def add(self, key: str, row: Row[Any]) -> ShownLead:
+        """One that has just been stored."""
+        self._rows[key] = row
+        return show(row)
+
+    def change(self, key: str, new_lead: NewLead) -> tuple[ShownLead, Difference]:
+        """Let what is given and not null overwrite what is there."""
+        if key not in self._states:
+            self._states[key] = orjson.loads(show(self._rows[key]).json)
+        state = self._states[key]
+        difference = differences(state, {name: value for name, value in new_lead.items() if value is not None})
+        if difference:
+            self._changed.add(key)
+            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": self._time}
+        return ShownLead(state["id"], dump(state)), difference
+
+    @property
+    def changed(self) -> list[dict[str, Any]]:
+        """The columns of those that are other than they were."""
+        names = (*queries.REWRITTEN, "updated_at")
+        return [
+            columns({name: self._states[key][name] for name in names}) | {"created_at": self._time}
+            for key in sorted(self._changed)
+        ]

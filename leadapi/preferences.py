@@ -1,0 +1,40 @@
+"""What clients would like (RFC 7240): a preference that is not known, or makes no sense, is ignored."""
+
+import re
+
+from flask import request
+from werkzeug.http import parse_list_header
+
+PREFER = {
+    "in": "header",
+    "name": "Prefer",
+    "description": "`resolution=merge-duplicates` or `resolution=ignore-duplicates`: what to do with a lead whose"
+    " address is taken, instead of refusing it. In a merge, fields that are given and not null overwrite the lead's.",
+    "schema": {"type": "string"},
+    "example": "resolution=merge-duplicates",
+}
+APPLIED = {
+    "description": "The preference that was followed.",
+    "schema": {"enum": ["resolution=merge-duplicates", "resolution=ignore-duplicates"]},
+    "example": "resolution=merge-duplicates",
+}
+
+WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+PREFERENCE = re.compile(rf'({WORD})[ \t]*(?:=[ \t]*(?:({WORD})|"((?:[^"\\]|\\.)*)")?)?[ \t]*(?:;.*)?', re.ASCII)
+RESOLUTIONS = ("merge-duplicates", "ignore-duplicates")
+
+
+def resolution() -> str | None:
+    """What the client would like to become of a repeat; None where it has no such wish."""
+    for item in parse_list_header(request.headers.get("Prefer", "")):
+        found = PREFERENCE.fullmatch(item)
+        if found and found[1].lower() == "resolution":
+            # Of several, the first one counts.
+            wish = (found[2] or found[3] or "").lower()
+            return wish if wish in RESOLUTIONS else None
+    return None
+
+
+def applied(resolution: str | None) -> dict[str, str]:
+    """The header that says which wish was followed."""
+    return {"Preference-Applied": f"resolution={resolution}"} if resolution else {}

@@ -1,0 +1,137 @@
+"""DELETE /leads/{id}."""
+
+import random
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import inspect, make_url, text
+
+from conftest import MARKER, MakeApp, NewLead, StoredLead, body
+from leadapi.database import begin_write, db
+
+
+def held(app: Flask, marker: str) -> list[str]:
+    """Where a word is kept: the tables that have it and, on SQLite, the files."""
+    found = []
+    with app.app_context():
+        for table in inspect(db.engine).get_table_names():
+            rows = db.session.execute(text(f"SELECT * FROM {table}")).all()
+            if any(marker.lower() in str(value).lower() for row in rows for value in row):
+                found.append(table)
+        db.session.rollback()
+        if db.engine.dialect.name == "sqlite":
+            path = Path(str(db.engine.url.database))
+            files = sorted(path.parent.glob(f"{path.name}*"))
+            found += [file.suffix for file in files if marker.lower().encode() in file.read_bytes().lower()]
+    return found
+
+
+def test_leaves_no_trace_of_the_person(client: FlaskClient, stored_lead: StoredLead, new_lead: NewLead) -> None:
+    stored_lead(full_name="Another", email="another@example.com", company=None, message=None, source=None)
+    person = stored_lead(attributes={MARKER: f"{MARKER} was here"})
+    client.patch("/leads/2", json={"message": f"{MARKER} changed", "source": f"{MARKER}-moved"})
+    for resolution in ("merge-duplicates", "ignore-duplicates"):
+        sent = new_lead(email=person["email"], message=f"{MARKER} again")
+        headers = {"Prefer": f"resolution={resolution}", "Idempotency-Key": f"{MARKER}-{resolution}"}
+        assert client.post("/leads", json=sent, headers=headers).status_code == 200
+    # An answer that has somebody else, too.
+    batch = {"items": [sent, new_lead(full_name="Third", email="third@example.com")]}
+    headers = {"Prefer": "resolution=ignore-duplicates", "Idempotency-Key": "batch"}
+    assert client.post("/leads/batch", json=batch, headers=headers).status_code == 200
+    client.delete(f"/leads/{body(client.get('/leads?email=third@example.com'))['items'][0]['id']}")
+    assert held(client.application, MARKER) != []
+
+    response = client.delete("/leads/2")
+
+    assert (response.status_code, response.data) == (204, b"")
+    assert held(client.application, MARKER) == []
+    assert held(client.application, "Another") != []
+
+
+def test_what_remains_is_that_it_was_erased(client: FlaskClient, stored_lead: StoredLead) -> None:
+    stored_lead()
+    client.patch("/leads/1", json={"status": "lost"})
+
+    client.delete("/leads/1")
+
+    page = body(client.get("/leads/1/events"))
+    (event,) = page["items"]
+    assert page["total"] == 1
+    assert (event["type"], event["actor"], event["data"]) == ("lead.erased", None, {})
+
+
+def test_an_erased_lead_is_gone(client: FlaskClient, stored_lead: StoredLead, new_lead: NewLead) -> None:
+    erased, other = stored_lead(), stored_lead()
+
+    client.delete("/leads/1")
+
+    assert client.get("/leads/1").status_code == 404
+    assert client.patch("/leads/1", json={}).status_code == 404
+    assert client.delete("/leads/1").status_code == 404
+    assert body(client.get("/leads")) == {"total": 1, "items": [other]}
+    assert body(client.get(f"/leads?source={erased['source']}"))["total"] == 1
+    again = client.post("/leads", json=new_lead(email=erased["email"]))
+    assert (again.status_code, body(again)["id"]) == (201, 3)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_page_of_the_file_keeps_a_copy(
+    client: FlaskClient, new_lead: NewLead, stored_lead: StoredLead, seed: int
+) -> None:
+    """Pages are split and filled anew as leads come, grow and go; what was moved must not stay where it was."""
+    chance = random.Random(seed)
+    plain = {"full_name": "Another", "company": None, "message": None, "source": None}
+    marked: list[int] = []
+    for number in range(120):
+        size = chance.choice([1, 50, 500, 1900])
+        if chance.random() < 0.5:
+            lead = stored_lead(message=f"{MARKER} " + "z" * size, attributes={"note": f"{MARKER} " + "z" * (size // 4)})
+            marked.append(lead["id"])
+        else:
+            stored_lead(**plain | {"email": f"another.{number}@example.com", "message": "y" * size})
+        if marked and chance.random() < 0.3:
+            client.patch(f"/leads/{chance.choice(marked)}", json={"message": f"{MARKER} " * chance.choice([1, 200])})
+    chance.shuffle(marked)
+
+    for lead_id in marked:
+        assert client.delete(f"/leads/{lead_id}").status_code == 204
+
+    assert held(client.application, MARKER) == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_reader_of_old_pages_is_left_alone_and_the_next_start_finishes(
+    app: Flask, make_app: MakeApp, database_url: str, stored_lead: StoredLead, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored_lead()
+    with app.app_context(), db.engine.connect() as reader:
+        assert reader.execute(text("SELECT count(*) FROM leads")).scalar_one() == 1
+
+        assert app.test_client().delete("/leads/1").status_code == 204
+
+        assert "database.wal_still_read" in capsys.readouterr().out
+        assert held(app, MARKER) != []
+    make_app(DATABASE_URL=database_url)
+
+    assert held(app, MARKER) == []
+    assert make_url(database_url).database is not None
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_what_counts_have_left_of_a_source_is_swept(app: Flask, stored_lead: StoredLead) -> None:
+    """Writers at the same time may leave rows behind that are nothing together."""
+    stored_lead(source="another")
+    with app.app_context():
+        begin_write()
+        statement = f"INSERT INTO lead_counts (counted, number) VALUES ('source:{MARKER}', 1), ('source:{MARKER}', -1)"
+        db.session.execute(text(statement))
+        db.session.commit()
+    stored_lead(source="third")
+
+    app.test_client().delete("/leads/2")
+
+    assert "lead_counts" not in held(app, MARKER)
+    assert body(app.test_client().get("/leads?source=another"))["total"] == 1

@@ -1,0 +1,205 @@
+"""Clients that send, or read, as slowly as they can: they cost nobody else anything."""
+
+import itertools
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import orjson
+import pytest
+import urllib3
+
+from conftest import NewLead, Serve
+from servers import Server, answer
+
+HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+# The default settings have two workers of four threads. Ten for each thread.
+DRIPPERS = 80
+# How long a request may take to come, and some for a busy machine.
+AT_MOST = 10 + 5
+
+
+class Dripper:
+    """A client that sends one byte now and then, and comes again as soon as it is cut off."""
+
+    def __init__(self, server: Server, begin: bytes) -> None:
+        self.server, self.begin = server, begin
+        self.answers: list[bytes] = []
+        self._connect()
+
+    def _connect(self) -> None:
+        self.connection = self.server.connect()
+        self.connection.sendall(self.begin)
+        self.connection.setblocking(False)
+
+    def drip(self) -> None:
+        """Send a byte."""
+        try:
+            self.connection.send(b"a")
+            with suppress(BlockingIOError):
+                self.answers.append(self.connection.recv(4096))
+                raise ConnectionResetError
+        except ConnectionError:
+            self.connection.close()
+            self._connect()
+
+
+@contextmanager
+def dripping(drippers: list[Dripper]) -> Iterator[None]:
+    """Let them drip meanwhile."""
+    done = threading.Event()
+
+    def drip() -> None:
+        while not done.wait(0.5):
+            for dripper in drippers:
+                dripper.drip()
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+    for dripper in drippers:
+        dripper.connection.close()
+
+
+def memory_mb(server: Server) -> float:
+    """The memory of its only worker."""
+    (pid,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def health(server: Server) -> float:
+    """The seconds that /health takes on a connection of its own."""
+    started = time.monotonic()
+    with urllib3.HTTPConnectionPool("127.0.0.1", server.port, timeout=30, retries=False) as pool:
+        assert pool.request("GET", "/health").status == 200
+    return time.monotonic() - started
+
+
+def test_who_drips_heads_and_bodies_holds_nobody_up_and_is_cut_off(serve: Serve, new_lead: NewLead) -> None:
+    server = serve()
+    heads = [Dripper(server, HEAD + b"X-Slow: ") for _ in range(DRIPPERS)]
+    bodies = [Dripper(server, POST % 5000 + b'{"full_name": "') for _ in range(DRIPPERS)]
+    seconds = []
+
+    started = time.monotonic()
+    with dripping(heads + bodies):
+        while not all(dripper.answers for dripper in heads + bodies) and time.monotonic() < started + 2 * AT_MOST:
+            seconds.append(health(server))
+        cut_off_after = time.monotonic() - started
+        seconds += [health(server) for _ in range(20)]
+        stored = server.post("/leads", json=new_lead())
+
+    assert max(seconds) < 1
+    assert cut_off_after < AT_MOST
+    assert stored.status == 201
+    assert {dripper.answers[0].split()[1] for dripper in heads + bodies} == {b"408"}
+    assert all(b'{"detail":"The request took too long to come."}' in dripper.answers[0] for dripper in heads + bodies)
+
+
+def test_who_sends_nothing_is_closed_and_makes_room_before(serve: Serve, tmp_path: Path) -> None:
+    arguments = ["-c", "python:leadapi.gunicorn", "--worker-connections", "20"]
+    server = Server({"WEB_CONCURRENCY": "1", "DATABASE_URL": f"sqlite:///{tmp_path}/leads.db"}, tmp_path, arguments)
+
+    with ExitStack() as stack:
+        stack.callback(server.kill)
+        idle = [stack.enter_context(server.connect()) for _ in range(50)]
+        seconds = health(server)
+        # Each waits for the end of its connection, which has a deadline of its own.
+        ends = [connection.recv(1) for connection in idle]
+
+    assert seconds < 1
+    assert ends == [b""] * 50
+
+
+def test_bodies_that_never_end_take_no_more_memory_than_they_may(serve: Serve, new_lead: NewLead) -> None:
+    server = serve(WEB_CONCURRENCY="1", THREADS="1")
+    server.get("/leads")
+    before = memory_mb(server)
+    size = 2**20
+
+    with ExitStack() as stack:
+        for _ in range(200):
+            connection = stack.enter_context(server.connect())
+            with suppress(ConnectionError):
+                connection.sendall(POST % size + b"[" * (size - 1))
+        seconds = health(server)
+        used = memory_mb(server) - before
+        stored = server.post("/leads", json=new_lead())
+
+    assert stored.status == 201
+    assert seconds < 1
+    # 64 MiB, and what the allocator keeps.
+    assert used < 120
+
+
+def not_reading(server: Server, request: bytes) -> socket.socket:
+    """A client that asks for much and reads nothing of it."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(request)
+    # The answer has begun.
+    assert connection.recv(1, socket.MSG_PEEK) == b"H"
+    return connection
+
+
+def test_who_does_not_read_an_answer_holds_no_thread(serve: Serve) -> None:
+    server = serve(WEB_CONCURRENCY="1", THREADS="1")
+    request = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    with ExitStack() as stack:
+        clients = [stack.enter_context(not_reading(server, request)) for _ in range(10)]
+        seconds = health(server)
+        whole = len(answer(clients[0]).read())
+
+    assert seconds < 1
+    assert whole > 2**20
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_who_does_not_read_a_file_frees_the_thread_in_time(serve: Serve, database_url: str, new_lead: NewLead) -> None:
+    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
+    lead = server.post("/leads", json=new_lead(message="m" * 2000)).json()
+    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
+        columns = "full_name, company, message, source, created_at"
+        connection.execute(
+            f"INSERT INTO leads (email, email_key, {columns}) WITH RECURSIVE numbers (i) AS"
+            " (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < 10000)"
+            f" SELECT email || i, email_key || i, {columns} FROM leads, numbers"
+        )
+    connection.close()
+
+    with not_reading(server, b"GET /leads/export HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+        seconds = health(server)
+        # Its database connection is free again, too.
+        listed = server.get("/leads?limit=1").json()
+
+    assert seconds < AT_MOST
+    assert listed == {"total": 10_001, "items": [lead]}
+
+
+def test_who_sends_a_body_in_pieces_and_listens_gets_an_answer(serve: Serve, new_lead: NewLead) -> None:
+    server = serve(WEB_CONCURRENCY="1", THREADS="1")
+    body = orjson.dumps(new_lead())
+    head = (POST % len(body)).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in range(5)]
+        for connection in connections:
+            connection.sendall(head)
+        interim = {connection.recv(100) for connection in connections}
+        for start, connection in itertools.product(range(0, len(body), 50), connections):
+            connection.sendall(body[start : start + 50])
+            health(server)
+        statuses = sorted(answer(connection).status for connection in connections)
+
+    assert interim == {b"HTTP/1.1 100 Continue\r\n\r\n"}
+    assert statuses == [201, 409, 409, 409, 409]
