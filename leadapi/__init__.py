@@ -4,7 +4,21 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import api, config, cors, database, docs, errors, headers, health, logs, migrations, proxies, rate_limits
+from leadapi import (
+    api,
+    config,
+    cors,
+    database,
+    docs,
+    errors,
+    headers,
+    health,
+    logs,
+    migrations,
+    pages,
+    proxies,
+    rate_limits,
+)
 from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
@@ -30,6 +44,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     cors.init_app(app, settings)
     guard.init_app(app, settings)
     rate_limits.init_app(app, settings)
+    pages.init_app(app, settings)
 
     database.init_app(app, settings)
     migrations.init_app(app, settings)

@@ -15,11 +15,12 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import IntegerConverter, Map
 
-from leadapi import errors, problems, security
+from leadapi import errors, forms, problems, security
 from leadapi.config import Settings
 from leadapi.fields import MAX_ID, Cursor
 from leadapi.idempotency import once
 from leadapi.parsing import Parser
+from leadapi.rate_limits import HEADERS
 
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -134,6 +135,8 @@ class Blueprint(flask_smorest.Blueprint):
         for schema in [described["schema"] for described in content.values()]:
             # Where a body may have several names, it is described under each.
             content |= dict.fromkeys(getattr(schema, "media_types", ()), content["application/json"])
+            if hasattr(schema, "form"):
+                content |= dict.fromkeys(forms.MEDIA_TYPES, schema.form)
         added = doc_info.get("added", {})
         if "parameters" in added:
             doc["parameters"] = [*doc.get("parameters", []), *added["parameters"]]
@@ -159,6 +162,10 @@ class Blueprint(flask_smorest.Blueprint):
     def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
         if self.limited:
             doc["responses"]["429"] = HTTPStatus.TOO_MANY_REQUESTS.name
+        if forms.MULTIPART in doc.get("requestBody", {}).get("content", {}):
+            # Whoever sends a form may be a person, who gets a page.
+            named = {status: name for status, name in doc["responses"].items() if isinstance(name, str)}
+            doc["responses"] |= {status: f"{name}{problems.PAGE}" for status, name in named.items()}
         doc["responses"] = dict(sorted(doc["responses"].items(), key=lambda item: int(item[0])))
         for response in doc["responses"].values():
             # The others are names of components, which have the header already.
@@ -166,7 +173,7 @@ class Blueprint(flask_smorest.Blueprint):
                 response["headers"] = {
                     **response.get("headers", {}),
                     "X-Request-Id": "REQUEST_ID",
-                    **(problems.RATE_LIMIT_HEADERS if self.limited else {}),
+                    **(HEADERS if self.limited else {}),
                 }
         return doc
 

@@ -44,6 +44,7 @@ class Settings:
     public_capture: bool
     idempotency_hours: int
     cors_origins: tuple[str, ...]
+    redirect_urls: tuple[str, ...]
     trusted_proxies: int
     rate_limit_capture: tuple[RateLimitItem, ...]
     rate_limit_api: tuple[RateLimitItem, ...]
@@ -133,6 +134,23 @@ class Origins(fields.Field[tuple[str, ...]]):
         return origins
 
 
+class Urls(fields.Field[tuple[str, ...]]):
+    """Addresses of pages, separated by commas; `none` is none."""
+
+    default_error_messages = {
+        "invalid": "must be none or URLs separated by commas, such as https://www.example.com/thanks."
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        if value == NONE:
+            return ()
+        urls = tuple(url.strip() for url in value.split(","))
+        # Exactly these characters are answered, so they must be such as a header can hold.
+        if not all(re.fullmatch(r"https?://[A-Za-z0-9.\[][!-~]*", url) for url in urls):
+            raise self.make_error("invalid")
+        return urls
+
+
 class RateLimits(fields.Field[tuple[RateLimitItem, ...]]):
     """Limits such as 60/minute, separated by semicolons, each with another window; `none` is none."""
 
@@ -210,6 +228,7 @@ class SettingsSchema(Schema):
     PUBLIC_CAPTURE = Switch(load_default="on")
     IDEMPOTENCY_HOURS = WholeNumber(1, 8760, load_default=24)
     CORS_ORIGINS = Origins(load_default=NONE)
+    REDIRECT_URLS = Urls(load_default=NONE)
     TRUSTED_PROXIES = WholeNumber(0, 10, load_default=0)
     RATE_LIMIT_CAPTURE = RateLimits(load_default=None)
     RATE_LIMIT_API = RateLimits(load_default=None)

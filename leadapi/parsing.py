@@ -13,6 +13,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
+from leadapi import forms
 from leadapi.fields import MAX_FIELDS
 
 PIECE_BYTES = 2**14
@@ -43,12 +44,12 @@ class Parser(FlaskParser):
         if req.args:
             raise InvalidFields({name: ["Unknown field."] for name in req.args})
         media_types = getattr(schema, "media_types", JSON)
+        if req.mimetype in forms.MEDIA_TYPES and hasattr(schema, "from_form"):
+            return schema.from_form(forms.read_fields(req, read_plain_body(req)))
         if req.mimetype not in media_types:
             raise UnsupportedMediaType(f"Send the body as {' or '.join(media_types)}.")
-        if req.content_encoding not in (None, "identity"):
-            raise UnsupportedMediaType("Send the body without a Content-Encoding.")
         try:
-            body = orjson.loads(read_body(req))
+            body = orjson.loads(read_plain_body(req))
         except orjson.JSONDecodeError as exc:
             raise BadRequest(f"The body is not valid JSON at line {exc.lineno}, column {exc.colno}.") from exc
         if isinstance(body, dict) and len(body) > MAX_FIELDS:
@@ -66,6 +67,13 @@ class Parser(FlaskParser):
         """Answer 422 with the fields' names at the top, wherever in the request they were."""
         (messages,) = error.messages_dict.values()
         raise InvalidFields(flat(messages)) from error
+
+
+def read_plain_body(req: Request) -> bytes:
+    """The whole body, which is not compressed; see `read_body`."""
+    if req.content_encoding not in (None, "identity"):
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+    return read_body(req)
 
 
 def read_body(req: Request) -> bytes:

@@ -8,6 +8,7 @@ from marshmallow import RAISE, Schema, fields
 from leadapi import errors, logs, security
 from leadapi.idempotency import once
 from leadapi.keys.errors import KeyRefused, ScopeMissing
+from leadapi.rate_limits import FIELD, HEADERS, POLICY_FIELD
 
 
 class ProblemSchema(Schema):
@@ -70,33 +71,23 @@ REQUEST_ID = {
 }
 
 
-# What is said of each limit: a name in quotes, and numbers.
-LIMIT_PATTERN = r'^"[a-z0-9-]+";{0}=\d+;{1}=\d+(, "[a-z0-9-]+";{0}=\d+;{1}=\d+)*$'
-RATE_LIMIT = {
-    "description": "How many requests are left, for how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("r", "t")},
-    "example": '"capture";r=4;t=37',
-}
-RATE_LIMIT_POLICY = {
-    "description": "How many requests may come in how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("q", "w")},
-    "example": '"capture";q=5;w=60',
-}
-RATE_LIMIT_HEADERS = {"RateLimit": "RATE_LIMIT", "RateLimit-Policy": "RATE_LIMIT_POLICY"}
+# The same errors where they may also be told to people.
+PAGE = "_OR_PAGE"
+HTML = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
 
 
 def describe(spec: Any) -> None:
     """Add them to the components of an apispec document; what no operation names is left out."""
     spec.components.header("REQUEST_ID", REQUEST_ID)
-    spec.components.header("RATE_LIMIT", RATE_LIMIT)
-    spec.components.header("RATE_LIMIT_POLICY", RATE_LIMIT_POLICY)
+    spec.components.header("RATE_LIMIT", FIELD)
+    spec.components.header("RATE_LIMIT_POLICY", POLICY_FIELD)
     for status, detail in PROBLEMS.items():
         invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
         content = {
             "schema": InvalidFieldsSchema if invalid else ProblemSchema,
             "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
         }
-        headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **RATE_LIMIT_HEADERS}
+        headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **HEADERS}
         if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             headers["Retry-After"] = RETRY_AFTER
         if status in security.CHALLENGES:
@@ -111,7 +102,7 @@ def describe(spec: Any) -> None:
     }
     headers = {
         "X-Request-Id": "REQUEST_ID",
-        **RATE_LIMIT_HEADERS,
+        **HEADERS,
         "Retry-After": {**RETRY_AFTER, "required": False},
     }
     _register(spec, "RUNNING", "Conflict", running, headers)
@@ -120,5 +111,7 @@ def describe(spec: Any) -> None:
 
 
 def _register(spec: Any, name: str, phrase: str, content: Any, headers: Any) -> None:
-    answer = {"description": phrase, "content": {"application/problem+json": content}, "headers": headers}
-    spec.components.response(name, answer, lazy=True)
+    for suffix, page in (("", {}), (PAGE, {"text/html": HTML})):
+        contents = {"application/problem+json": content, **page}
+        answer = {"description": phrase, "content": contents, "headers": headers}
+        spec.components.response(f"{name}{suffix}", answer, lazy=True)

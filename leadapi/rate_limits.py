@@ -13,6 +13,21 @@ from leadapi.proxies import client_network
 # What strangers may send without asking. All other operations of limited blueprints have one limit together.
 CAPTURE = frozenset([("POST", "/leads"), ("POST", "/leads/batch")])
 
+# What is said of each limit: a name in quotes, and numbers.
+LIMIT_PATTERN = r'^"[a-z0-9-]+";{0}=\d+;{1}=\d+(, "[a-z0-9-]+";{0}=\d+;{1}=\d+)*$'
+FIELD = {
+    "description": "How many requests are left, for how many seconds; where there is a limit.",
+    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("r", "t")},
+    "example": '"capture";r=4;t=37',
+}
+POLICY_FIELD = {
+    "description": "How many requests may come in how many seconds; where there is a limit.",
+    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("q", "w")},
+    "example": '"capture";q=5;w=60',
+}
+# By the names of their components.
+HEADERS = {"RateLimit": "RATE_LIMIT", "RateLimit-Policy": "RATE_LIMIT_POLICY"}
+
 
 class Policy:
     """What one group of operations allows each client.

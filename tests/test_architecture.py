@@ -18,7 +18,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "versions" not in pat
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "wsgi.py"])
 FEATURE_FILES = {
     *("__init__", "views", "schemas", "service", "models", "errors", "cli"),
-    *("captures", "emails", "exports", "merging", "queries", "representations", "storing"),
+    *("forms", "captures", "emails", "exports", "merging", "queries", "representations", "storing"),
     *("guard", "once", "ring", "texts"),
 }
 TOP_LEVEL = {
@@ -36,11 +36,12 @@ TOP_LEVEL = {
 LAYERS = {
     "once": {"callers", "config", "errors", "logs", "service"},
     "views": {
-        *("api", "callers", "conditions", "errors", "fields", "logs", "parsing", "preferences"),
+        *("api", "callers", "conditions", "errors", "fields", "forms", "logs", "parsing", "preferences", "problems"),
         *("captures", "exports", "representations", "schemas", "service"),
     },
     "captures": {"database", "emails", "errors", "merging", "queries", "representations", "service"},
-    "schemas": {"emails", "errors", "fields"},
+    "schemas": {"emails", "errors", "fields", "forms"},
+    "forms": {"errors", "fields"},
     "exports": {"queries", "representations"},
     "cli": {"database", "errors", "migrations", "models", "ring", "service"},
     "guard": {"config", "errors", "locks", "logs", "ring", "security", "service"},

@@ -34,6 +34,7 @@ def test_needs_nothing(folder: Path) -> None:
         public_capture=True,
         idempotency_hours=24,
         cors_origins=(),
+        redirect_urls=(),
         trusted_proxies=0,
         rate_limit_capture=(),
         rate_limit_api=(),
@@ -58,6 +59,7 @@ def test_takes_every_setting(folder: Path) -> None:
             "IDEMPOTENCY_HOURS": "48",
             "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
             "TRUSTED_PROXIES": "2",
+            "REDIRECT_URLS": "https://www.example.com/thanks?a=1#top, http://localhost:3000/",
             "RATE_LIMIT_CAPTURE": "100/hour; 5 per second",
             "REDIS_URL": "rediss://:secret@redis.example.com:6380/1",
             "SOMETHING_ELSE": "is not ours",
@@ -75,6 +77,7 @@ def test_takes_every_setting(folder: Path) -> None:
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_api] == [(600, 60)]
     assert settings.redis_url == "rediss://:secret@redis.example.com:6380/1"
     assert "secret" not in repr(settings)
+    assert settings.redirect_urls == ("https://www.example.com/thanks?a=1#top", "http://localhost:3000/")
     assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")
 
 
@@ -163,6 +166,10 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"REDIS_URL": "redis://:secret@db:port"}, "REDIS_URL must be none or a URL"),
         ({"REDIS_URL": "redis://db:6379/leads"}, "REDIS_URL must be none or a URL"),
         ({"REDIS_URL": "redis://db?socket_timeout=60"}, "REDIS_URL must be none or a URL"),
+        ({"REDIRECT_URLS": "/thanks"}, "REDIRECT_URLS must be none or URLs"),
+        ({"REDIRECT_URLS": "javascript:alert(1)"}, "REDIRECT_URLS must be none or URLs"),
+        ({"REDIRECT_URLS": "https://example.com/a b"}, "REDIRECT_URLS must be none or URLs"),
+        ({"REDIRECT_URLS": "https://example.com/,"}, "REDIRECT_URLS must be none or URLs"),
         ({"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES must be a whole number from 1024 to"),
     ],
 )

@@ -1,5 +1,6 @@
 """How many requests one client may send, counted in one process; servers are in server/test_rate_limits.py."""
 
+import io
 import re
 import time
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from leadapi.database import db
 from redis_server import RedisServer
 from servers import at_once
 
+# Redis ends a window in the millisecond after its last one.
+A_MOMENT = 0.01
+
 LimitedTo = Callable[..., FlaskClient]
 
 
@@ -28,6 +32,13 @@ def limited_to(make_app: MakeApp, database_url: str) -> LimitedTo:
     return lambda capture="none", **more: make_app(
         DATABASE_URL=database_url, RATE_LIMIT_CAPTURE=capture, **more
     ).test_client()
+
+
+class Unread(io.BytesIO):
+    """A body that nobody may read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise AssertionError("it was read")
 
 
 def left(response: TestResponse) -> list[int]:
@@ -80,6 +91,8 @@ def test_each_operation_has_the_limit_that_the_document_says(limited_to: Limited
 
     for path, item in document["paths"].items():
         for method, operation in item.items():
+            if method == "parameters":
+                continue
             response = client.open(re.sub(r"\{\w+\}", "1", path), method=method)
             response.close()
             policies[f"{method.upper()} {path}"] = response.headers.get("RateLimit-Policy")
@@ -134,7 +147,7 @@ def test_a_refused_request_is_neither_read_nor_looked_up(limited_to: LimitedTo, 
     with client.application.app_context():
         event.listen(db.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
 
-    response = client.post("/leads", data=b"{", content_type="application/json")
+    response = client.post("/leads", input_stream=Unread(), content_length=9, content_type="application/json")
 
     assert response.status_code == 429
     assert statements == []
@@ -188,9 +201,9 @@ def test_the_shorter_window_ends_and_the_longer_goes_on(counter: Any) -> None:
     limits = parse_many("1/second;2/hour")
 
     first, refused = counter.take("z", limits), counter.take("z", limits)
-    time.sleep(refused.windows[0].seconds)
+    time.sleep(refused.windows[0].seconds + A_MOMENT)
     second = counter.take("z", limits)
-    time.sleep(second.windows[0].seconds)
+    time.sleep(second.windows[0].seconds + A_MOMENT)
     third = counter.take("z", limits)
 
     assert [verdict.passes for verdict in (first, refused, second, third)] == [True, False, True, False]

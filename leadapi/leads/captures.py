@@ -15,6 +15,7 @@ from leadapi.leads import queries, service
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
 from leadapi.leads.merging import Difference, columns, differences
+from leadapi.leads.queries import SHOWN
 from leadapi.leads.representations import ShownLead, dump, show
 
 MERGE = "merge-duplicates"
@@ -43,27 +44,43 @@ class _Gone(Exception):
 
 
 def capture_lead(
-    new_lead: NewLead, *, resolution: str | None = None, actor: str | None = None, tell_which: bool = False
+    new_lead: NewLead,
+    *,
+    resolution: str | None = None,
+    actor: str | None = None,
+    tell_which: bool = False,
+    never_refuse: bool = False,
+    keep: bool = True,
 ) -> Capture:
     """Store a lead, or treat it as a repeat.
 
     :param new_lead: what `service.create_lead` takes.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse a repeat.
     :param actor: the id of the key that does it.
-    :param tell_which: whether a refusal may say which lead has the address.
+    :param tell_which: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
+    :param never_refuse: whether what cannot be merged is only kept in the lead's history.
+    :param keep: whether to keep it in the end. Who is not to notice gets the same answer.
     :raises EmailTaken: a lead with this address exists, and there is no resolution.
     :raises TooManyAttributes: after the merge it would have more of them than are kept.
     """
-    if resolution is None:
+    if resolution is None and keep:
         return Capture(service.create_lead(**new_lead, actor=actor, tell_which=tell_which), created=True)
-    (capture,) = capture_leads([new_lead], resolution=resolution, actor=actor)
+    options: dict[str, Any] = {"actor": actor, "may_read": tell_which, "keep": keep}
+    (capture,) = capture_leads([new_lead], resolution=resolution, **options)
+    if capture.refusal and never_refuse:
+        (capture,) = capture_leads([new_lead], resolution=IGNORE, **options)
     if capture.refusal:
         raise capture.refusal
     return capture
 
 
 def capture_leads(
-    new_leads: Sequence[NewLead], *, resolution: str | None = None, actor: str | None = None
+    new_leads: Sequence[NewLead],
+    *,
+    resolution: str | None = None,
+    actor: str | None = None,
+    may_read: bool = True,
+    keep: bool = True,
 ) -> list[Capture]:
     """Store many leads in one transaction, and say of each, in their order, what became of it.
 
@@ -73,12 +90,17 @@ def capture_leads(
     :param new_leads: each what `service.create_lead` takes.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param actor: the id of the key that does it.
+    :param may_read: whether a repeat may show more of the lead than was sent.
+    :param keep: whether to keep them in the end.
     """
     for left in reversed(range(TRIES if new_leads else 0)):
         begin_write()
         try:
-            captures = _capture(new_leads, resolution, actor)
-            db.session.commit()
+            captures = _capture(new_leads, resolution, actor, may_read)
+            if keep:
+                db.session.commit()
+            else:
+                db.session.rollback()
         except (_Gone, OperationalError) as exc:
             db.session.rollback()
             again = isinstance(exc, _Gone) or getattr(exc.orig, "sqlstate", None) == DEADLOCK
@@ -89,7 +111,7 @@ def capture_leads(
     return []
 
 
-def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None) -> list[Capture]:
+def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None, may_read: bool) -> list[Capture]:
     time = now()
     keys = [email_key(lead["email"]) for lead in new_leads]
     new = _insert(new_leads, keys, time)
@@ -108,7 +130,7 @@ def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | 
             except TooManyAttributes as exc:
                 captures.append(Capture(None, refusal=exc))
                 continue
-            captures.append(Capture(lead))
+            captures.append(Capture(lead if may_read else _as_sent(lead.id, new_lead, time)))
             data = orjson.dumps({"resolution": resolution, "sent": new_lead, "changes": difference})
             happened.append(events.event(lead_id=lead.id, type=events.REPEATED, time=time, actor=actor, data=data))
     if leads.changed:
@@ -126,6 +148,13 @@ def _insert(new_leads: Sequence[NewLead], keys: Sequence[str], time: datetime) -
         values.setdefault(key, {**none, **new_lead, "email_key": key, "attributes": attributes, "created_at": time})
     rows = db.session.execute(queries.capturing(db.engine.dialect.name), list(values.values())).all()
     return {row.email_key: row for row in rows}
+
+
+def _as_sent(lead_id: int, new_lead: NewLead, time: datetime) -> ShownLead:
+    """A repeat to one who may not read leads: anybody can send an address, and must not learn what others sent."""
+    unknown = dict.fromkeys(SHOWN)
+    known = {"id": lead_id, "status": "new", "attributes": {}, "created_at": time, "updated_at": time}
+    return ShownLead(lead_id, dump({**unknown, **known, **new_lead}))
 
 
 def _lock(keys: set[str]) -> Sequence[Row[Any]]:

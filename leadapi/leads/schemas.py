@@ -21,6 +21,7 @@ from leadapi.fields import (
     Paragraphs,
     ShownSchema,
 )
+from leadapi.leads import forms as lead_forms
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
 from leadapi.leads.errors import MAX_ATTRIBUTES
 
@@ -131,6 +132,9 @@ class Attributes(fields.Field[Any]):
 
 class NewLeadSchema(BodySchema):
     """What a person sent."""
+
+    from_form = staticmethod(lead_forms.to_body)
+    form = property(lead_forms.describe)
 
     full_name = Name(255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."})
     email = Email(required=True, metadata={"description": "One lead per address, whatever its spelling."})
@@ -280,6 +284,12 @@ class LeadPageSchema(ShownSchema):
     items = fields.List(fields.Nested(LeadSchema), required=True)
 
 
+NEXT_PAGE = {
+    "description": "One of `REDIRECT_URLS`.",
+    "required": True,
+    "schema": {"type": "string", "format": "uri"},
+    "example": "https://www.example.com/thanks",
+}
 NEXT = {
     "description": 'The next page, as `</leads?…>; rel="next"` (RFC 8288); absent on the last one.',
     "schema": {"type": "string"},

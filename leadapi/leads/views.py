@@ -7,7 +7,7 @@ from flask import Response, request
 from flask.views import MethodView
 from marshmallow import ValidationError
 
-from leadapi import errors, logs
+from leadapi import errors, forms, logs
 from leadapi.api import Blueprint, accepted, next_link
 from leadapi.callers import actor, may_read_leads
 from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
@@ -21,6 +21,7 @@ from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
 from leadapi.parsing import InvalidFields, flat
 from leadapi.preferences import APPLIED, PREFER, applied, resolution
+from leadapi.problems import HTML
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -38,16 +39,18 @@ class LeadsView(MethodView):
     @blp.response(
         200,
         schemas.LeadSchema,
-        description="A repeat, treated as preferred",
+        description="A repeat, treated as preferred; for people who sent a form, a page",
         example=schemas.LEAD,
-        headers={"ETag": ETAG, "Preference-Applied": APPLIED},
+        headers={"ETag": ETAG | {"required": False}, "Preference-Applied": APPLIED},
     )
+    @blp.response(200, HTML["schema"], content_type="text/html", example=HTML["example"])
+    @blp.alt_response(303, description="The page that a form asks for", headers={"Location": schemas.NEXT_PAGE})
     @blp.leads_to(201, schemas.LINKS)
     @blp.leads_to(200, schemas.LINKS)
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any]) -> Response:
         """Capture a lead"""
-        return _captured(new_lead, resolution())
+        return _captured(new_lead, forms.resolution() or resolution())
 
     @blp.doc(operationId="listLeads")
     @blp.requires("read")
@@ -150,7 +153,14 @@ class LeadEventsView(MethodView):
 
 def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
     """The lead with the header that says where it is or why it is not new, and its id for the log."""
-    capture = captures.capture_lead(new_lead, resolution=wish, actor=actor(), tell_which=may_read_leads())
+    capture = captures.capture_lead(
+        new_lead,
+        resolution=wish,
+        actor=actor(),
+        tell_which=may_read_leads(),
+        never_refuse=forms.is_form(),
+        keep=not forms.is_trap(),
+    )
     lead = cast("ShownLead", capture.lead)
     logs.note(lead_id=lead.id)
     headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
@@ -160,7 +170,10 @@ def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
 def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], dict[str, str]]:
     """The verdict on each item, and for the log, how many were stored."""
     captured = captures.capture_leads(
-        [item for item in items if not isinstance(item, ValidationError)], resolution=wish, actor=actor()
+        [item for item in items if not isinstance(item, ValidationError)],
+        resolution=wish,
+        actor=actor(),
+        may_read=may_read_leads(),
     )
     logs.note(items=len(items), stored=sum(capture.created for capture in captured))
     rest = iter(captured)

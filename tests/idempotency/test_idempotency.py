@@ -182,6 +182,22 @@ def test_a_repeat_is_merged_once(client: FlaskClient, new_lead: NewLead) -> None
     assert body(client.get("/leads/1/events"))["total"] == 2
 
 
+def test_a_form_is_taken_once_though_its_boundary_is_another(client: FlaskClient, new_lead: NewLead) -> None:
+    form = new_lead() | {"phone": "zebedee"}
+    headers = {"Idempotency-Key": "k1", "Accept": "application/json"}
+
+    first, again = (
+        client.post("/leads", data=form, content_type="multipart/form-data", headers=headers) for _ in range(2)
+    )
+    page = client.post("/leads", data=form, headers=headers | {"Accept": "text/html"})
+
+    assert (first.status_code, first.data) == (again.status_code, again.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert total(client) == 1
+    assert body(client.get("/leads/1/events"))["total"] == 1
+
+
 def test_a_batch_is_stored_once(client: FlaskClient, new_lead: NewLead, app: Flask) -> None:
     invalid = {"full_name": "Zebedee", "email": "nobody"}
     leads = [new_lead(), invalid, new_lead(), {}]

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from conftest import MARKER, NewLead, StoredLead, body
+from conftest import MARKER, MakeApp, NewLead, StoredLead, body
 
 MERGE = {"Prefer": "resolution=merge-duplicates"}
 IGNORE = {"Prefer": "resolution=ignore-duplicates"}
@@ -203,3 +203,23 @@ def test_merges_and_erasures_at_once_leave_a_lead_or_none(app: Flask, stored_lea
 
     assert set(statuses) <= {200, 201, 204}
     assert body(app.test_client().get("/leads"))["total"] in (0, 1)
+
+
+@pytest.mark.parametrize("resolution", ["merge-duplicates", "ignore-duplicates"])
+def test_who_may_not_read_leads_is_shown_what_it_sent(
+    make_app: MakeApp, database_url: str, new_lead: NewLead, resolution: str
+) -> None:
+    client = make_app(DATABASE_URL=database_url, AUTH="on").test_client()
+    known = new_lead()
+    stored = body(client.post("/leads", json=known))
+    sent = {"full_name": "Somebody Else", "email": known["email"]}
+
+    repeat = client.post("/leads", json=sent, headers={"Prefer": f"resolution={resolution}"})
+    refused = client.post("/leads", json=sent)
+
+    assert repeat.status_code == 200
+    shown = body(repeat)
+    assert list(shown) == list(stored)
+    assert shown["id"] == stored["id"]
+    assert {name: shown[name] for name in known} == {**dict.fromkeys(known), **sent}
+    assert (refused.status_code, refused.headers.get("Location")) == (409, None)

@@ -1,4 +1,4 @@
-"""Rate limits of a whole server: several workers, a Redis that comes and goes, proxies and slow senders."""
+"""Rate limits of a whole server: several workers, a Redis that comes and goes, and proxies."""
 
 import time
 from collections.abc import Callable

@@ -1,0 +1,69 @@
+"""A new lead as an HTML form: what it looks like, and the body it stands for."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, validate
+
+from leadapi.fields import CONTROL
+from leadapi.leads.errors import MAX_ATTRIBUTES
+
+NAMED = re.compile(rf"[^{CONTROL}]{{1,40}}")
+# What is not one of these is an attribute.
+FIELDS = ("full_name", "email", "company", "message", "source")
+
+
+def to_body(form: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The JSON object that a form stands for.
+
+    A field that a person leaves empty is sent as an empty text, and is as good as absent.
+
+    :raises ValidationError: a field of a lead is there twice.
+    """
+    repeated = [name for name in FIELDS if len(form.get(name, ())) > 1]
+    if repeated:
+        raise ValidationError({name: ["Given more than once."] for name in repeated})
+    body: dict[str, Any] = {name: form[name][0] for name in FIELDS if any(form.get(name, ()))}
+    # Boxes that belong together have one name.
+    rest = {name: ", ".join(filter(None, texts)) for name, texts in form.items() if name not in FIELDS}
+    # A name that no attribute can have is refused, whatever is in it.
+    attributes = {name: text for name, text in rest.items() if text or not NAMED.fullmatch(name)}
+    return body | ({"attributes": attributes} if attributes else {})
+
+
+def describe(schema: Schema) -> dict[str, Any]:
+    """What OpenAPI says of the form whose body has this schema."""
+    (attributes,) = schema.fields["attributes"].metadata["allOf"]
+    return {
+        "schema": {
+            "type": "object",
+            "description": "Fields that are not listed, and do not begin with _, become attributes.",
+            "properties": {
+                **{name: _described(schema, name) for name in FIELDS},
+                "_next": {"type": "string", "description": "Where to send the visitor, if `REDIRECT_URLS` has it."},
+                "_gotcha": {"type": "string", "description": "Hidden from people. Who fills it is not stored."},
+            },
+            "required": [name for name in FIELDS if schema.fields[name].required],
+            **{rule: attributes[rule] for rule in ("propertyNames", "additionalProperties")},
+            "maxProperties": MAX_ATTRIBUTES,
+        },
+        "example": {
+            "full_name": "John Doe",
+            "email": "john@example.com",
+            "phone": "+1 555 0100",
+            "_next": "https://www.example.com/thanks",
+        },
+    }
+
+
+def _described(schema: Schema, name: str) -> dict[str, Any]:
+    field = schema.fields[name]
+    described = {"type": "string", **field.metadata}
+    if name == "message":
+        # A line break is sent as two characters and counts as one, which maxLength cannot say.
+        return described | {"description": "At most 2000 characters."}
+    for rule in field.validators:
+        if isinstance(rule, validate.Length):
+            described["maxLength"] = rule.max
+    return described

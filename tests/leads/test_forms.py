@@ -1,0 +1,278 @@
+"""POST /leads as an HTML form."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+JSON = "application/json"
+THANKS = "https://www.example.com/thanks?from=form"
+KINDS = ["application/x-www-form-urlencoded", "multipart/form-data"]
+
+Send = Callable[..., TestResponse]
+
+
+@pytest.fixture
+def client(make_app: MakeApp, database_url: str) -> FlaskClient:
+    """A service that knows a page to send visitors to."""
+    return make_app(DATABASE_URL=database_url, REDIRECT_URLS=f"https://www.example.com/other,{THANKS}").test_client()
+
+
+@pytest.fixture(params=KINDS, ids=["urlencoded", "multipart"])
+def send(client: FlaskClient, request: pytest.FixtureRequest) -> Send:
+    """Send a form in each way in turn."""
+
+    def post(fields: Any, accept: str = BROWSER) -> TestResponse:
+        return client.post("/leads", data=fields, content_type=request.param, headers={"Accept": accept})
+
+    return post
+
+
+def leads(client: FlaskClient) -> list[Json]:
+    """All that is stored."""
+    items: list[Json] = body(client.get("/leads"))["items"]
+    return items
+
+
+def test_a_form_is_a_lead_and_its_visitor_is_thanked(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
+    sent = new_lead()
+
+    response = send(sent)
+
+    assert (response.status_code, response.mimetype) == (200, "text/html")
+    assert "<h1>Thank you</h1>" in response.text
+    assert MARKER not in response.text.lower()
+    assert "Location" not in response.headers
+    assert "ETag" not in response.headers
+    (lead,) = leads(client)
+    assert {name: lead[name] for name in sent} == sent
+
+
+def test_a_page_for_people_has_no_script_and_a_strict_policy(send: Send, new_lead: NewLead) -> None:
+    for fields in (new_lead(), {}):
+        response = send(fields)
+
+        assert "<script" not in response.text
+        assert "<style" not in response.text
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert response.headers["Cache-Control"] == "no-store"
+        assert '<html lang="en">' in response.text
+        assert response.text.count("<h1>") == response.text.count("<main>") == response.text.count("<title>") == 1
+
+
+def test_other_fields_are_attributes_and_empty_ones_are_absent(
+    client: FlaskClient, send: Send, new_lead: NewLead
+) -> None:
+    send(
+        new_lead(company="", source="", phone="+1 555 0100", fax="", interest=["tea", "", "cakes"], status="x")
+        | {"_subject": "A form builder's own", "_next": "https://evil.example/", "_gotcha": ""}
+    )
+
+    (lead,) = leads(client)
+    assert (lead["company"], lead["source"], lead["status"]) == (None, None, "new")
+    assert lead["attributes"] == {"phone": "+1 555 0100", "interest": "tea, cakes", "status": "x"}
+
+
+def test_text_comes_as_it_was_written(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
+    send(new_lead(full_name=f"{MARKER} Zoë & Söhne = 100 % +;", message="first\r\nsecond\n\nlast 𝔷"))
+
+    (lead,) = leads(client)
+    assert lead["full_name"] == f"{MARKER} Zoë & Söhne = 100 % +;"
+    assert lead["message"] == "first\nsecond\n\nlast 𝔷"
+
+
+def test_a_repeat_is_merged_and_looks_as_the_first(client: FlaskClient, send: Send, stored_lead: StoredLead) -> None:
+    first = stored_lead()
+
+    response = send({"full_name": f"{MARKER} again", "email": first["email"].upper(), "company": "", "phone": "1"})
+
+    assert response.status_code == 200
+    assert "<h1>Thank you</h1>" in response.text
+    (lead,) = leads(client)
+    assert (lead["full_name"], lead["company"]) == (f"{MARKER} again", first["company"])
+    assert lead["attributes"] == {"phone": "1"}
+    events = body(client.get(f"/leads/{first['id']}/events"))["items"]
+    assert [event["type"] for event in events] == ["lead.created", "lead.repeated"]
+
+
+def test_a_repeat_that_cannot_be_merged_is_kept_in_the_history(
+    client: FlaskClient, send: Send, stored_lead: StoredLead
+) -> None:
+    first = stored_lead(attributes={f"a{number}": "1" for number in range(50)})
+
+    response = send({"full_name": f"{MARKER} again", "email": first["email"], "phone": "1"})
+
+    assert response.status_code == 200
+    assert leads(client) == [first]
+    events = body(client.get(f"/leads/{first['id']}/events"))["items"]
+    assert events[-1]["data"]["sent"]["attributes"] == {"phone": "1"}
+
+
+def test_the_visitor_is_sent_where_the_operator_allows(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
+    response = send(new_lead(_next=THANKS))
+
+    assert (response.status_code, response.headers["Location"], response.data) == (303, THANKS, b"")
+    assert len(leads(client)) == 1
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        f"{THANKS}#",
+        f"{THANKS}&a=1",
+        THANKS.upper(),
+        THANKS.replace("https", "http"),
+        f" {THANKS}",
+        f"{THANKS}\n",
+        "https://www.example.com/",
+        "//www.example.com/thanks",
+        "javascript:alert(1)",
+        "/docs",
+        "",
+        ["https://www.example.com/other", THANKS],
+    ],
+)
+def test_the_visitor_is_sent_nowhere_else(client: FlaskClient, send: Send, new_lead: NewLead, wish: Any) -> None:
+    response = send(new_lead(_next=wish))
+
+    assert response.status_code == 200
+    assert "Location" not in response.headers
+    assert len(leads(client)) == 1
+
+
+def test_a_program_gets_json(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
+    sent = new_lead(_next=THANKS)
+
+    created, repeated, refused = send(sent, JSON), send(sent, JSON), send({"email": "nobody"}, JSON)
+
+    assert (created.status_code, created.mimetype) == (201, JSON)
+    assert created.headers["Location"] == "/leads/1"
+    assert body(created) == leads(client)[0]
+    assert (repeated.status_code, repeated.headers["Preference-Applied"]) == (200, "resolution=merge-duplicates")
+    assert (refused.status_code, refused.mimetype) == (422, "application/problem+json")
+    assert set(body(refused)["errors"]) == {"full_name", "email"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "mimetype"),
+    [
+        ("*/*", "text/html"),
+        ("", "text/html"),
+        ("application/json;q=0.9, text/html", "text/html"),
+        ("application/json, text/html;q=0.9", JSON),
+        ("application/*", JSON),
+        ("image/png", "text/html"),
+    ],
+)
+def test_who_prefers_json_gets_it(send: Send, new_lead: NewLead, accept: str, mimetype: str) -> None:
+    assert send(new_lead(), accept).mimetype == mimetype
+
+
+def test_what_is_wrong_is_named_on_a_page(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
+    response = send(new_lead(full_name="Z", email="", phone="<b>" + "1" * 500) | {"<i>": "x" * 501})
+
+    assert (response.status_code, response.mimetype) == (422, "text/html")
+    assert re.findall(r"<dt>(.+)</dt>", response.text) == ["full_name", "email", "phone", "&lt;i&gt;"]
+    assert '<p role="alert">' in response.text
+    assert "Length must be between 2 and 255." in response.text
+    assert leads(client) == []
+
+
+def test_a_field_of_a_lead_is_not_there_twice(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
+    response = send(new_lead(company=["one", "two"]), JSON)
+
+    assert (response.status_code, body(response)["errors"]) == (422, {"company": ["Given more than once."]})
+    assert leads(client) == []
+
+
+def test_a_trap_that_is_filled_looks_like_success_and_stores_nothing(
+    client: FlaskClient, send: Send, new_lead: NewLead, stored_lead: StoredLead
+) -> None:
+    known = stored_lead()
+    traps = [new_lead(_gotcha="x"), new_lead(_gotcha=["", "x"]), new_lead(email=known["email"], _gotcha="x")]
+
+    caught = [send(fields) for fields in traps]
+    redirected = send(new_lead(_gotcha="x", _next=THANKS))
+    told = send(traps[0], JSON)
+    free = send(new_lead(email=traps[0]["email"]), JSON)
+
+    honest = send(new_lead())
+    for response in caught:
+        assert (response.status_code, response.text) == (honest.status_code, honest.text)
+        assert dict(response.headers).keys() == dict(honest.headers).keys()
+    assert (redirected.status_code, redirected.headers["Location"]) == (303, THANKS)
+    assert (told.status_code, list(body(told))) == (201, list(body(free)))
+    assert free.status_code == 201
+    assert leads(client)[0]["full_name"] == known["full_name"]
+    assert len(leads(client)) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (b"full_name=%ff", KINDS[0], 400),
+        (b"full_name=\xff", KINDS[0], 400),
+        ("&".join(f"a{number}=1" for number in range(101)).encode(), KINDS[0], 422),
+        (b"&" * 2**19, KINDS[0], 422),
+        (b"full_name=Z", f"{KINDS[0]}; charset=iso-8859-1", 415),
+        (b"", KINDS[0], 422),
+        (b"--\r\n", KINDS[1], 400),
+        (b"--b--", f"{KINDS[1]}; boundary=b", 422),
+        (b"--b\r\n\r\nx\r\n--b--\r\n", f"{KINDS[1]}; boundary=b", 400),
+        (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", f"{KINDS[1]}; boundary=b", 400),
+        (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx', f"{KINDS[1]}; boundary=b", 400),
+        (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--b--\r\n', f"{KINDS[1]}; boundary=b", 400),
+        (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 101 + b"--b--", f"{KINDS[1]}; boundary=b", 422),
+        (b"x" * 2**21, KINDS[0], 413),
+    ],
+)
+def test_what_is_no_form_is_refused_in_the_way_it_was_sent(
+    client: FlaskClient, content: bytes, content_type: str, status: int
+) -> None:
+    page = client.post("/leads", data=content, content_type=content_type, headers={"Accept": BROWSER})
+    problem = client.post("/leads", data=content, content_type=content_type, headers={"Accept": JSON})
+
+    assert (page.status_code, page.mimetype) == (status, "text/html")
+    assert "<h1>Your message was not sent</h1>" in page.text
+    assert (problem.status_code, problem.mimetype) == (status, "application/problem+json")
+
+
+def part(name: str, content: str, filename: str | None = None) -> str:
+    """A part of a multipart body."""
+    file = "" if filename is None else f'; filename="{filename}"\r\nContent-Type: text/plain'
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n{content}\r\n'
+
+
+def test_a_file_is_refused_by_its_name(client: FlaskClient, new_lead: NewLead) -> None:
+    parts = [part(name, value) for name, value in new_lead().items()]
+
+    for extra, status in ((part("cv", "text", "cv.txt"), 422), (part("cv", "", ""), 200)):
+        content = "".join([*parts, extra, "--b--\r\n"]).encode()
+        response = client.post("/leads", data=content, content_type=f"{KINDS[1]}; boundary=b")
+
+        assert response.status_code == status
+        assert ("<dt>cv</dt>" in response.text) == (status == 422)
+    assert leads(client)[0]["attributes"] == {}
+
+
+def test_a_form_is_a_form_only_where_leads_are_captured(client: FlaskClient) -> None:
+    response = client.post("/leads/batch", data={"a": "b"}, headers={"Accept": BROWSER})
+
+    assert (response.status_code, response.mimetype) == (415, "application/problem+json")
+
+
+def test_a_visitor_who_must_wait_is_told_so_on_a_page(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
+    client = make_app(DATABASE_URL=database_url, RATE_LIMIT_CAPTURE="1/minute").test_client()
+
+    client.post("/leads", data=new_lead(), headers={"Accept": BROWSER})
+    response = client.post("/leads", data=new_lead(), headers={"Accept": BROWSER})
+
+    assert (response.status_code, response.mimetype) == (429, "text/html")
+    assert int(response.headers["Retry-After"]) > 0
+    assert response.headers["RateLimit"].startswith('"capture";r=0;')
