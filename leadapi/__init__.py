@@ -19,6 +19,7 @@ from leadapi import (
     proxies,
     rate_limits,
 )
+from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads.views import blp as leads
@@ -50,6 +51,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     errors.init_app(app)
+    once.init_app(app, settings)
     docs.init_app(app)
 
     rest = api.init_app(app, settings)

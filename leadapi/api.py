@@ -9,19 +9,18 @@ import flask_smorest
 import orjson
 from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
-from marshmallow import RAISE, Schema, fields
 from werkzeug.exceptions import (
     HTTPException,
     NotAcceptable,
 )
 from werkzeug.routing import IntegerConverter, Map
 
-from leadapi import errors, forms, logs, security
+from leadapi import errors, forms, problems, security
 from leadapi.config import Settings
 from leadapi.fields import MAX_ID, Cursor
-from leadapi.keys.errors import KeyRefused, ScopeMissing
+from leadapi.idempotency import once
 from leadapi.parsing import Parser
-from leadapi.rate_limits import FIELD, HEADERS, POLICY_FIELD
+from leadapi.rate_limits import HEADERS
 
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -85,7 +84,8 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(*args, **kwargs)
         # Whether rate limits are for its operations; see rate_limits.
         self.limited = limited
-        self._prepare_doc_cbks += [self._add_doc, self._add_requirement_doc, self._finish_responses_doc]
+        self._prepare_doc_cbks += [self._add_doc, self._add_requirement_doc, self._add_idempotency_doc]
+        self._prepare_doc_cbks.append(self._finish_responses_doc)
 
     def refuses(self, *statuses: int) -> Callable[[Any], Any]:
         """Decorator: the errors this operation can answer with."""
@@ -150,7 +150,13 @@ class Blueprint(flask_smorest.Blueprint):
         if requirement is not None:
             doc["security"] = security.document(requirement)
             if requirement.scope is not None:
-                doc["responses"] |= {"401": "UNAUTHORIZED", "403": "FORBIDDEN"}
+                doc["responses"] |= {401: "UNAUTHORIZED", 403: "FORBIDDEN"}
+        return doc
+
+    @staticmethod
+    def _add_idempotency_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        if "idempotent" in doc_info:
+            once.describe(doc)
         return doc
 
     def _finish_responses_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
@@ -158,8 +164,8 @@ class Blueprint(flask_smorest.Blueprint):
             doc["responses"]["429"] = HTTPStatus.TOO_MANY_REQUESTS.name
         if forms.MULTIPART in doc.get("requestBody", {}).get("content", {}):
             # Whoever sends a form may be a person, who gets a page.
-            pages = {status: f"{name}{PAGE}" for status, name in doc["responses"].items() if isinstance(name, str)}
-            doc["responses"] |= pages
+            named = {status: name for status, name in doc["responses"].items() if isinstance(name, str)}
+            doc["responses"] |= {status: f"{name}{problems.PAGE}" for status, name in named.items()}
         doc["responses"] = dict(sorted(doc["responses"].items(), key=lambda item: int(item[0])))
         for response in doc["responses"].values():
             # The others are names of components, which have the header already.
@@ -170,65 +176,6 @@ class Blueprint(flask_smorest.Blueprint):
                     **(HEADERS if self.limited else {}),
                 }
         return doc
-
-
-class ProblemSchema(Schema):
-    """What went wrong (RFC 9457)."""
-
-    class Meta:
-        unknown = RAISE
-
-    detail = fields.String(required=True, metadata={"description": "One sentence for people."})
-
-
-class InvalidFieldsSchema(ProblemSchema):
-    """What is wrong with which field (RFC 9457)."""
-
-    errors = fields.Dict(
-        keys=fields.String(),
-        values=fields.List(fields.String()),
-        required=True,
-        metadata={"description": "From field to messages."},
-    )
-
-
-# An example of each error, and the headers it brings.
-PROBLEMS: dict[HTTPStatus, str] = {
-    HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
-    HTTPStatus.UNAUTHORIZED: str(KeyRefused("")),
-    HTTPStatus.FORBIDDEN: str(ScopeMissing("read")),
-    HTTPStatus.NOT_FOUND: "There is no lead with this id.",
-    HTTPStatus.NOT_ACCEPTABLE: "This address answers with text/csv or application/x-ndjson.",
-    HTTPStatus.CONFLICT: "Lead with this email already exists.",
-    HTTPStatus.PRECONDITION_FAILED: "The lead is not as If-Match or If-None-Match expects; get it again.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send the body as application/json.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "This field is not valid: email.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests; try again in 37 s.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: errors.SENTENCES[HTTPStatus.INTERNAL_SERVER_ERROR],
-    HTTPStatus.SERVICE_UNAVAILABLE: errors.SENTENCES[HTTPStatus.SERVICE_UNAVAILABLE],
-}
-EMAIL_ERRORS = {"email": ["Not a valid email address."]}
-RETRY_AFTER = {
-    "description": "After how many seconds to try again.",
-    "required": True,
-    "schema": {"type": "integer", "minimum": 1},
-}
-TAKEN = {
-    "description": "Where the lead with this address is; only for who may read leads.",
-    "schema": {"type": "string", "format": "uri-reference"},
-    "example": "/leads/1",
-}
-REQUEST_ID = {
-    "description": "Names this request in the log.",
-    "required": True,
-    "schema": {"type": "string", "pattern": logs.REQUEST_ID.pattern},
-}
-
-
-# The same errors where they may also be told to people.
-PAGE = "_OR_PAGE"
-HTML = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
 
 
 class Api(flask_smorest.Api):
@@ -248,29 +195,7 @@ class Api(flask_smorest.Api):
         """Leave out of the document what no operation uses."""
 
     def _register_responses(self) -> None:
-        self.spec.components.header("REQUEST_ID", REQUEST_ID)
-        self.spec.components.header("RATE_LIMIT", FIELD)
-        self.spec.components.header("RATE_LIMIT_POLICY", POLICY_FIELD)
-        for status, detail in PROBLEMS.items():
-            invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
-            content = {
-                "schema": InvalidFieldsSchema if invalid else ProblemSchema,
-                "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
-            }
-            headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **HEADERS}
-            if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-                headers["Retry-After"] = RETRY_AFTER
-            if status in security.CHALLENGES:
-                headers["WWW-Authenticate"] = security.CHALLENGES[status]
-            if status == HTTPStatus.CONFLICT:
-                headers["Location"] = TAKEN
-            for suffix, page in (("", {}), (PAGE, {"text/html": HTML})):
-                response = {
-                    "description": status.phrase,
-                    "content": {"application/problem+json": content, **page},
-                    "headers": headers,
-                }
-                self.spec.components.response(f"{status.name}{suffix}", response, lazy=True)
+        problems.describe(self.spec)
 
 
 class OrjsonProvider(JSONProvider):

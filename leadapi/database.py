@@ -7,12 +7,14 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, UniqueConstraint, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase
@@ -44,7 +46,21 @@ class Base(DeclarativeBase):
     )
 
 
-db = SQLAlchemy(model_class=Base)
+# The connection with the transaction that all writing belongs to for now: see `one_transaction`.
+joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
+
+
+class JoiningSession(Session):
+    """A session that takes part in `one_transaction`: there its commits and rollbacks are those of savepoints."""
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
+        """Where statements go."""
+        return joined.get() or super().get_bind(*args, **kwargs)
+
+
+db = SQLAlchemy(
+    model_class=Base, session_options={"class_": JoiningSession, "join_transaction_mode": "create_savepoint"}
+)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -115,6 +131,25 @@ def begin_write() -> None:
     :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
     """
     db.session.connection(execution_options={"writes": True})
+
+
+@contextmanager
+def one_transaction() -> Iterator[None]:
+    """Let all that services write in this block be one transaction, which commits at its end.
+
+    They need not know: what they commit is kept if all is kept. The session must not have been
+    used before. An exception that leaves the block undoes everything.
+
+    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+    """
+    with db.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        token = joined.set(connection)
+        try:
+            yield
+        finally:
+            if db.session.registry.has():
+                db.session.close()
+            joined.reset(token)
 
 
 def scrub() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from sqlalchemy import ClauseElement, Dialect
 
-from leadapi.database import begin_sqlite_write, db, driver_errors
+from leadapi.database import begin_sqlite_write, db, driver_errors, joined
 
 Row = tuple[Any, ...]
 # The words, the order of the parameters where they have one, those that SQLAlchemy made of constants,
@@ -54,8 +54,11 @@ class DriverConnection:
     def __init__(self) -> None:
         engine = db.engine
         self.dialect = engine.dialect
+        outer = joined.get()
+        # Part of a larger transaction, which begins, commits and ends without us.
+        self.is_joined = outer is not None
         with driver_errors(None, self.dialect):
-            self.pooled = engine.raw_connection()
+            self.pooled = engine.raw_connection() if outer is None else outer.connection
         # What is worth remembering for as long as the connection lives.
         self.memory = self.pooled.info
 
@@ -64,7 +67,8 @@ class DriverConnection:
 
     def __exit__(self, *exc_info: object) -> None:
         # The pool rolls back what was not committed.
-        self.pooled.close()
+        if not self.is_joined:
+            self.pooled.close()
 
     def run(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
         """The rows of a statement. Outside of a transaction, each sees its own moment.
@@ -82,8 +86,18 @@ class DriverConnection:
             cursor.close()
         return list(rows)
 
+    def begin_write(self) -> None:
+        """Begin a transaction where one is needed: PostgreSQL makes one of a single statement by itself.
+
+        :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+        """
+        if self.dialect.name == "sqlite" and not self.is_joined:
+            begin_sqlite_write(self.pooled, self.dialect)
+
     def commit(self) -> None:
         """Keep what was written."""
+        if self.is_joined:
+            return
         with driver_errors(self.pooled, self.dialect):
             self.pooled.commit()
 
@@ -100,9 +114,7 @@ def write(statement: Statement, values: Mapping[str, Any]) -> list[Row]:
     :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
     """
     with DriverConnection() as connection:
-        # PostgreSQL makes a transaction of a single statement by itself.
-        if connection.dialect.name == "sqlite":
-            begin_sqlite_write(connection.pooled, connection.dialect)
+        connection.begin_write()
         rows = connection.run(statement, values)
         connection.commit()
         return rows

@@ -14,6 +14,7 @@ from flask import Flask, Response, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from leadapi.idempotency.errors import KeyMalformed, KeyReused, RequestRunning
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
 from leadapi.locks import WriteLockUnavailable
@@ -22,8 +23,12 @@ from leadapi.security import REALM
 
 logger = logging.getLogger(__name__)
 
+CONFLICT = HTTPStatus.CONFLICT
 STATUS: dict[type[Exception], HTTPStatus] = {
-    EmailTaken: HTTPStatus.CONFLICT,
+    EmailTaken: CONFLICT,
+    KeyMalformed: HTTPStatus.BAD_REQUEST,
+    KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RequestRunning: CONFLICT,
     KeyMissing: HTTPStatus.UNAUTHORIZED,
     KeyRefused: HTTPStatus.UNAUTHORIZED,
     ScopeMissing: HTTPStatus.FORBIDDEN,
@@ -35,6 +40,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
 
 # The headers that some of them bring. RFC 6750, 3.1: who showed nothing is told of no error.
 HEADERS: dict[type[Exception], Callable[[Any], Mapping[str, str]]] = {
+    RequestRunning: lambda _: {"Retry-After": "1"},
     KeyMissing: lambda _: {"WWW-Authenticate": REALM},
     KeyRefused: lambda _: {"WWW-Authenticate": f'{REALM}, error="invalid_token"'},
     ScopeMissing: lambda exc: {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{exc.scope}"'},
@@ -63,15 +69,17 @@ def problem(
     status: HTTPStatus | int,
     detail: str,
     *,
+    type: str | None = None,  # noqa: A002  # the standard's name
     errors: Mapping[str, list[str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error response.
 
     :param detail: one sentence for people, free of anything a person wrote.
+    :param type: a URI, where a client must tell two problems with one status apart.
     :param errors: for a 422, what is wrong with each field.
     """
-    body: dict[str, Any] = {"detail": detail}
+    body: dict[str, Any] = {"type": type, "detail": detail} if type else {"detail": detail}
     if errors is not None:
         body["errors"] = errors
     response = Response(orjson.dumps(body), int(status), headers, mimetype="application/problem+json")
@@ -102,7 +110,8 @@ def _handler(status: HTTPStatus, headers: Callable[[Any], Mapping[str, str]] | N
         # An error may say which lead it is about, and what is wrong with which field.
         if lead_id := getattr(error, "lead_id", None):
             told["Location"] = f"{request.script_root}/leads/{lead_id}"
-        return problem(status, str(error), errors=getattr(error, "errors", None), headers=told)
+        more = {"type": getattr(error, "type", None), "errors": getattr(error, "errors", None)}
+        return problem(status, str(error), headers=told, **more)
 
     return answer
 

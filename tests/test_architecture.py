@@ -19,7 +19,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT 
 FEATURE_FILES = {
     *("__init__", "views", "schemas", "service", "models", "errors", "cli"),
     *("forms", "captures", "emails", "exports", "merging", "queries", "representations", "storing"),
-    *("guard", "ring", "texts"),
+    *("guard", "once", "ring", "texts"),
 }
 TOP_LEVEL = {
     "leadapi",
@@ -34,8 +34,9 @@ TOP_LEVEL = {
 
 # Which of ours a file of a feature may import, by the last part of its name.
 LAYERS = {
+    "once": {"callers", "config", "errors", "logs", "service"},
     "views": {
-        *("api", "callers", "conditions", "errors", "fields", "forms", "logs", "parsing", "preferences"),
+        *("api", "callers", "conditions", "errors", "fields", "forms", "logs", "parsing", "preferences", "problems"),
         *("captures", "exports", "representations", "schemas", "service"),
     },
     "captures": {"database", "emails", "errors", "merging", "queries", "representations", "service"},
@@ -60,7 +61,7 @@ LAYERS = {
 }
 # What a file of a feature may import of another feature, by the last part of its name.
 NEIGHBOURS = {
-    "views": {"schemas", "service"},
+    "views": {"once", "schemas", "service"},
     "service": {"service"},
     "captures": {"service"},
     "storing": {"service"},

@@ -32,6 +32,7 @@ def test_needs_nothing(folder: Path) -> None:
         max_body_bytes=1048576,
         auth=False,
         public_capture=True,
+        idempotency_hours=24,
         cors_origins=(),
         redirect_urls=(),
         trusted_proxies=0,
@@ -55,6 +56,7 @@ def test_takes_every_setting(folder: Path) -> None:
             "MAX_BODY_BYTES": "65536",
             "AUTH": "off",
             "PUBLIC_CAPTURE": "off",
+            "IDEMPOTENCY_HOURS": "48",
             "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
             "TRUSTED_PROXIES": "2",
             "REDIRECT_URLS": "https://www.example.com/thanks?a=1#top, http://localhost:3000/",
@@ -69,7 +71,7 @@ def test_takes_every_setting(folder: Path) -> None:
     )
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
-    assert (settings.auth, settings.public_capture) == (False, False)
+    assert (settings.auth, settings.public_capture, settings.idempotency_hours) == (False, False, 48)
     assert (settings.max_body_bytes, settings.trusted_proxies) == (65536, 2)
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_capture] == [(5, 1), (100, 3600)]
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_api] == [(600, 60)]

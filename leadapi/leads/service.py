@@ -15,6 +15,7 @@ from leadapi import driver
 from leadapi.database import begin_write, db, now, scrub, violated
 from leadapi.driver import DriverConnection, Row, Statement
 from leadapi.events import service as events
+from leadapi.idempotency import service as idempotency
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
@@ -184,6 +185,7 @@ def erase_lead(lead_id: int, *, expected: Container[str] | None = None, actor: s
     row = db.session.execute(queries.locked, {"lead_id": lead_id}).one_or_none()
     _expected(row, expected)
     events.forget(lead_id)
+    idempotency.erase_records(lead_id)
     db.session.execute(_delete, {"lead_id": lead_id})
     if db.engine.dialect.name == "postgresql":
         db.session.execute(queries.sweep)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Text, bindparam, func, literal, select
 
-from leadapi.database import UTCDateTime, begin_sqlite_write
+from leadapi.database import UTCDateTime
 from leadapi.driver import DriverConnection, Row, Statement
 from leadapi.events import service as events
 from leadapi.leads import queries
@@ -41,8 +41,8 @@ def store(values: Mapping[str, Any], actor: str | None) -> ShownLead | None:
     parameters = {f"new_{name}": value for name, value in values.items()}
     told = {"new_created_at": time, "actor": actor}
     with DriverConnection() as connection:
+        connection.begin_write()
         if connection.dialect.name == "sqlite":
-            begin_sqlite_write(connection.pooled, connection.dialect)
             rows = connection.run(_insert, parameters)
             lead = _shown(rows, rest)
             if lead:

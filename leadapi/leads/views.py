@@ -8,18 +8,20 @@ from flask.views import MethodView
 from marshmallow import ValidationError
 
 from leadapi import errors, forms, logs
-from leadapi.api import HTML, Blueprint, accepted, next_link
+from leadapi.api import Blueprint, accepted, next_link
 from leadapi.callers import actor, may_read_leads
 from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
 from leadapi.events.service import EventPage
 from leadapi.fields import NoArgsSchema
+from leadapi.idempotency.once import once
 from leadapi.leads import captures, exports, schemas, service
 from leadapi.leads.captures import Capture
 from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
 from leadapi.parsing import InvalidFields, flat
 from leadapi.preferences import APPLIED, PREFER, applied, resolution
+from leadapi.problems import HTML
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -31,6 +33,7 @@ class LeadsView(MethodView):
     @blp.doc(operationId="createLead")
     @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
+    @once
     @blp.takes(PREFER)
     @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION, "ETag": ETAG})
     @blp.response(
@@ -85,6 +88,7 @@ class LeadBatchView(MethodView):
     @blp.doc(operationId="createLeads")
     @blp.requires("capture")
     @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [schemas.NEW_LEAD]})
+    @once
     @blp.takes(PREFER)
     @blp.response(
         200, schemas.LeadVerdictsSchema, example={"items": schemas.VERDICTS}, headers={"Preference-Applied": APPLIED}

@@ -34,8 +34,13 @@ def test_leaves_no_trace_of_the_person(client: FlaskClient, stored_lead: StoredL
     client.patch("/leads/2", json={"message": f"{MARKER} changed", "source": f"{MARKER}-moved"})
     for resolution in ("merge-duplicates", "ignore-duplicates"):
         sent = new_lead(email=person["email"], message=f"{MARKER} again")
-        headers = {"Prefer": f"resolution={resolution}"}
+        headers = {"Prefer": f"resolution={resolution}", "Idempotency-Key": f"{MARKER}-{resolution}"}
         assert client.post("/leads", json=sent, headers=headers).status_code == 200
+    # An answer that has somebody else, too.
+    batch = {"items": [sent, new_lead(full_name="Third", email="third@example.com")]}
+    headers = {"Prefer": "resolution=ignore-duplicates", "Idempotency-Key": "batch"}
+    assert client.post("/leads/batch", json=batch, headers=headers).status_code == 200
+    client.delete(f"/leads/{body(client.get('/leads?email=third@example.com'))['items'][0]['id']}")
     assert held(client.application, MARKER) != []
 
     response = client.delete("/leads/2")
