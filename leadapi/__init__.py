@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import api, config, database, docs, errors, health, logs, migrations
+from leadapi.leads.cli import commands as leads_commands
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -24,6 +25,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     database.init_app(app, settings)
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)
+    app.cli.add_command(leads_commands)
     errors.init_app(app)
     docs.init_app(app)
 

@@ -19,6 +19,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT 
 FEATURE_FILES = {
     *("__init__", "views", "schemas", "service", "models", "errors", "cli"),
     *("captures", "emails", "exports", "merging", "queries", "representations"),
+    *("bulk", "checks", "columns", "files", "imports", "progress", "tables"),
 }
 TOP_LEVEL = {
     "leadapi",
@@ -38,6 +39,17 @@ LAYERS = {
         *("captures", "exports", "representations", "schemas", "service"),
     },
     "captures": {"database", "emails", "errors", "merging", "queries", "representations", "service"},
+    "cli": {
+        *("database", "migrations", "parsing"),
+        *("columns", "exports", "files", "imports", "progress", "schemas", "service", "tables"),
+    },
+    "files": {"checks", "columns", "imports", "progress", "tables"},
+    "imports": {"database", "locks", "bulk", "captures", "emails", "errors", "merging", "progress"},
+    "bulk": {"database", "emails", "models"},
+    "progress": {"database", "models"},
+    "checks": {"emails", "errors", "fields", "parsing", "schemas"},
+    "columns": {"exports", "fields", "schemas", "tables"},
+    "tables": {"exports"},
     "schemas": {"emails", "errors", "fields"},
     "exports": {"queries", "representations"},
     "service": {"database", "emails", "errors", "merging", "models", "queries", "representations"},
@@ -49,9 +61,18 @@ LAYERS = {
     "emails": set(),
 }
 # What a file of a feature may import of another feature, by the last part of its name.
-NEIGHBOURS = {"views": {"schemas"}, "service": {"service"}, "captures": {"service"}}
+NEIGHBOURS = {
+    "views": {"schemas"},
+    "service": {"service"},
+    "captures": {"service"},
+    "imports": {"service"},
+    "bulk": {"service"},
+}
 # HTTP has no place below the views.
-BELOW_HTTP = {"service", "models", "errors", "captures", "merging", "queries", "representations"}
+BELOW_HTTP = {
+    *("service", "models", "errors", "captures", "merging", "queries", "representations"),
+    *("bulk", "files", "imports", "progress", "tables"),
+}
 HTTP = {"flask", "flask_smorest", "werkzeug", "marshmallow", "webargs"}
 
 
