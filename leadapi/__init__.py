@@ -22,6 +22,7 @@ from leadapi import (
 from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
+from leadapi.leads.cli import commands as leads_commands
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
 
@@ -50,6 +51,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     migrations.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
+    app.cli.add_command(leads_commands)
     errors.init_app(app)
     once.init_app(app, settings)
     docs.init_app(app)

@@ -19,6 +19,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT 
 FEATURE_FILES = {
     *("__init__", "views", "schemas", "service", "models", "errors", "cli"),
     *("forms", "captures", "emails", "exports", "merging", "queries", "representations", "storing"),
+    *("bulk", "checks", "columns", "files", "imports", "progress", "tables"),
     *("guard", "once", "ring", "texts"),
 }
 TOP_LEVEL = {
@@ -42,8 +43,18 @@ LAYERS = {
     "captures": {"database", "emails", "errors", "merging", "queries", "representations", "service"},
     "schemas": {"emails", "errors", "fields", "forms"},
     "forms": {"errors", "fields"},
+    "files": {"checks", "columns", "imports", "progress", "tables"},
+    "imports": {"database", "locks", "bulk", "captures", "emails", "errors", "merging", "progress"},
+    "bulk": {"database", "emails", "models"},
+    "progress": {"database", "models"},
+    "checks": {"emails", "errors", "fields", "parsing", "schemas"},
+    "columns": {"exports", "fields", "schemas", "tables"},
+    "tables": {"exports"},
     "exports": {"queries", "representations"},
-    "cli": {"database", "errors", "migrations", "models", "ring", "service"},
+    "cli": {
+        *("database", "errors", "migrations", "models", "parsing", "ring", "service"),
+        *("columns", "exports", "files", "imports", "progress", "schemas", "tables"),
+    },
     "guard": {"config", "errors", "locks", "logs", "ring", "security", "service"},
     "ring": {"errors", "service", "texts"},
     "texts": set(),
@@ -65,9 +76,14 @@ NEIGHBOURS = {
     "service": {"service"},
     "captures": {"service"},
     "storing": {"service"},
+    "imports": {"service"},
+    "bulk": {"service"},
 }
 # HTTP has no place below the views.
-BELOW_HTTP = {"service", "models", "errors", "captures", "merging", "queries", "representations", "storing"}
+BELOW_HTTP = {
+    *("service", "models", "errors", "captures", "merging", "queries", "representations", "storing"),
+    *("bulk", "files", "imports", "progress", "tables"),
+}
 HTTP = {"flask", "flask_smorest", "werkzeug", "marshmallow", "webargs"}
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,11 +15,15 @@ from leadapi.leads.representations import fields_of
 Chunks = Iterable[Sequence[Sequence[Any]]]
 
 # A spreadsheet runs a cell that begins with one of these as a formula (OWASP, CSV Injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = "=+-@\t\r"
+# What gets a ' more in a file, and what has one too many in it. The ones a value has itself count
+# as well, so that each is the exact inverse of the other.
+_to_disarm = re.compile(rf"'*[{re.escape(FORMULA)}]").match
+_disarmed = re.compile(rf"'+[{re.escape(FORMULA)}]").match
 
 
 def write_csv(chunks: Chunks) -> Iterator[bytes]:
-    """RFC 4180 in UTF-8, with a header; a cell that a spreadsheet would run has a ' before it."""
+    """RFC 4180 in UTF-8, with a header; a cell that a spreadsheet would run has a ' before it, see `disarmed`."""
     yield f"{','.join(SHOWN)}\r\n".encode()
     for rows in chunks:
         text = io.StringIO(newline="")
@@ -33,11 +38,21 @@ def write_ndjson(chunks: Chunks) -> Iterator[bytes]:
         yield b"".join([orjson.dumps(fields_of(row), option=options) for row in rows])
 
 
+def disarmed(value: str) -> str:
+    """A value as a cell that no spreadsheet runs."""
+    return f"'{value}" if _to_disarm(value) else value
+
+
+def armed(cell: str) -> str:
+    """The value of a cell that may have been disarmed."""
+    return cell[1:] if _disarmed(cell) else cell
+
+
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        return disarmed(value)
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{value.isoformat()[:19]}Z"
     return value
 
 

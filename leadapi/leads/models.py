@@ -55,3 +55,26 @@ class LeadCount(Base):
     slot: Mapped[int] = mapped_column(Identity, primary_key=True)
     counted: Mapped[str] = mapped_column(Text)
     number: Mapped[int] = mapped_column(BigInteger)
+
+
+class Import(Base):
+    """How far the import of a file has come, written with the rows that it brought.
+
+    A row is there from the start of an import until its end. It says nothing about people.
+    """
+
+    __tablename__ = "imports"
+    __table_args__ = (UniqueConstraint("fingerprint"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    # What tells the same file, imported in the same way, from every other.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # How many rows of the file are done, and what became of them.
+    rows: Mapped[int] = mapped_column(BigInteger)
+    stored: Mapped[int] = mapped_column(BigInteger)
+    merged: Mapped[int] = mapped_column(BigInteger)
+    ignored: Mapped[int] = mapped_column(BigInteger)
+    refused: Mapped[int] = mapped_column(BigInteger)
+    # How long the file of refused rows was then.
+    refused_bytes: Mapped[int] = mapped_column(BigInteger)
