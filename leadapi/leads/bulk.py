@@ -4,6 +4,7 @@ They run in the session's transaction. The caller begins and commits it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,12 +63,12 @@ def instant(moment: datetime) -> str:
 
 
 def prepare() -> None:
-    """Make the session's connection ready for a lot of rows. Call it outside of a transaction."""
+    """Make the process's only connection ready for a lot of rows. Call it outside of a transaction."""
     if db.engine.dialect.name == "sqlite":
-        connection = db.session.connection(execution_options={"writes": "outside of a transaction"})
-        for pragma in SQLITE_PRAGMAS:
-            connection.exec_driver_sql(f"PRAGMA {pragma}")
-        db.session.rollback()
+        # Straight from the pool, because one of these cannot be set within a transaction.
+        with closing(db.engine.raw_connection()) as connection:
+            for pragma in SQLITE_PRAGMAS:
+                connection.cursor().execute(f"PRAGMA {pragma}")
 
 
 def insert_leads(rows: Sequence[Values], time: str) -> set[str]:
