@@ -92,22 +92,28 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def empty_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database without any table."""
     if backend == "sqlite":
-        return f"sqlite:///{tmp_path}/leads.db"
-    url: str = request.getfixturevalue("postgres").new_database()
-    return url
+        yield f"sqlite:///{tmp_path}/leads.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.new_database()
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture
-def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A migrated database without any lead."""
     if backend == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "leads.db")
-        return f"sqlite:///{tmp_path}/leads.db"
-    url: str = request.getfixturevalue("postgres").new_database("migrated")
-    return url
+        yield f"sqlite:///{tmp_path}/leads.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.new_database("migrated")
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture
