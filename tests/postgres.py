@@ -72,7 +72,7 @@ class Postgres:
 
 def _in_memory() -> str | None:
     """A folder that is no disk, which makes a test run take half the time; None where there is no room."""
-    folder = "/dev/shm"  # noqa: S108  # what is made there has a name that nobody can foresee
+    folder = "/dev/shm"
     try:
         return folder if shutil.disk_usage(folder).free > ROOM else None
     except FileNotFoundError:
