@@ -1,5 +1,6 @@
 """HTML forms as browsers send them, read into fields (WHATWG HTML, 4.10.21, and RFC 7578)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl
 
@@ -92,7 +93,7 @@ def _multipart(req: Request, body: bytes) -> Iterator[tuple[str, str]]:
     if not boundary:
         raise ValueError
     decoder = MultipartDecoder(boundary, max_parts=MAX_FIELDS)
-    decoder.receive_data(body)
+    decoder.receive_data(_named_as_browsers_do(body, boundary))
     decoder.receive_data(None)
     part: Field | File | None = None
     content = b""
@@ -103,6 +104,14 @@ def _multipart(req: Request, body: bytes) -> Iterator[tuple[str, str]]:
             content += event.data
             if not event.more_data and part is not None:
                 yield from _part(part, content)
+
+
+def _named_as_browsers_do(body: bytes, boundary: bytes) -> bytes:
+    """The body in Werkzeug's words: to it a backslash in a name is an escape, and to browsers a character like others."""
+    if b"\\" not in body:
+        return body
+    head = rb'(?<=--%s\r\nContent-Disposition: form-data; name=)"[^"\r\n]*"(?=\r\n)' % re.escape(boundary)
+    return re.sub(head, lambda found: found[0].replace(b"\\", b"\\\\"), body)
 
 
 def _part(part: Field | File, content: bytes) -> Iterator[tuple[str, str]]:

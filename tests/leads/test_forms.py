@@ -261,6 +261,20 @@ def test_a_file_is_refused_by_its_name(client: FlaskClient, new_lead: NewLead) -
     assert leads(client)[0]["attributes"] == {}
 
 
+@pytest.mark.parametrize(
+    ("sent", "name"), [("5%22 or 6%22", '5" or 6"'), ("C:\\", "C:\\"), (r"a\b", r"a\b"), ("a\\\\", "a\\\\")]
+)
+def test_names_are_read_as_browsers_write_them(client: FlaskClient, new_lead: NewLead, sent: str, name: str) -> None:
+    parts = [part(field, value) for field, value in new_lead().items()]
+    # The same line in what a person wrote is no name.
+    text = 'Content-Disposition: form-data; name="C:\\"\r\n'
+    content = "".join([*parts, part(sent, "yes"), part("note", text), "--b--\r\n"]).encode()
+
+    response = client.post("/leads", data=content, content_type=f"{KINDS[1]}; boundary=b", headers={"Accept": JSON})
+
+    assert body(response)["attributes"] == {name: "yes", "note": text.replace("\r\n", "\n")}
+
+
 def test_a_form_is_a_form_only_where_leads_are_captured(client: FlaskClient) -> None:
     response = client.post("/leads/batch", data={"a": "b"}, headers={"Accept": BROWSER})
 
