@@ -107,7 +107,7 @@ def _multipart(req: Request, body: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _named_as_browsers_do(body: bytes, boundary: bytes) -> bytes:
-    """The body in Werkzeug's words: to it a backslash in a name is an escape, and to browsers a character like others."""
+    """The body in Werkzeug's words: to it a backslash in a name is an escape, and to browsers like any character."""
     if b"\\" not in body:
         return body
     head = rb'(?<=--%s\r\nContent-Disposition: form-data; name=)"[^"\r\n]*"(?=\r\n)' % re.escape(boundary)
