@@ -92,7 +92,8 @@ class Blueprint(flask_smorest.Blueprint):
 
         def decorator(function: Any) -> Any:
             for status in statuses:
-                function = self.alt_response(status, HTTPStatus(status).name)(function)
+                # flask-smorest wraps it once for each status, only to have a place for what it says of them.
+                function._apidoc = self.alt_response(status, HTTPStatus(status).name)(function)._apidoc
             return function
 
         return decorator

@@ -1,15 +1,13 @@
 """Judges the rows of a file by the schema of captured leads: most of them by a short way that comes to the same."""
 
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from leadapi.fields import Instant, Line, Paragraphs
-from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
+from leadapi.leads.emails import InvalidEmail, normalize_email
 from leadapi.leads.errors import MAX_ATTRIBUTES
 from leadapi.leads.schemas import STATUSES, Attributes, NewLeadSchema
 from leadapi.parsing import flat
@@ -48,7 +46,6 @@ class Refused(Exception):
 _schema = ImportedLeadSchema()
 _instant = lru_cache(1024)(Second().deserialize)
 
-_atoms = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*").fullmatch
 _named = lru_cache(1024)(Attributes.named.fullmatch)
 _refused_in_paragraphs = Paragraphs.refused.search
 
@@ -80,7 +77,7 @@ def check_shortly(given: Mapping[str, Any]) -> dict[str, Any] | None:
             if found is None:
                 return None
             lead[name] = found
-    except (AttributeError, TypeError, ValidationError):
+    except (AttributeError, TypeError, InvalidEmail, ValidationError):
         # It is not even text.
         return None
     return lead if "email" in lead and "full_name" in lead and _in_order(lead) else None
@@ -117,29 +114,7 @@ def _fits(attribute: tuple[str, Any]) -> bool:
 
 
 def _email(text: str) -> str | None:
-    """The address as it is shown, where nothing but the domain's letter case may have to change."""
-    if len(text) > MAX_LENGTH:
-        return None
-    local, _, domain = text.rpartition("@")
-    if len(local) > 64 or not _atoms(local):
-        return None
-    shown = _domain(domain)
-    # Of these, the library writes some in lower case.
-    if shown is None or local.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
-        return None
-    return f"{local}@{shown}"
-
-
-@lru_cache(2**14)
-def _domain(domain: str) -> str | None:
-    """A domain as it is shown, where it is ASCII and stays so; None for all others. Asking the library is slow."""
-    if not domain.isascii() or Line.refused.search(domain) is not None:
-        return None
-    try:
-        shown = normalize_email(f"x@{domain}").removeprefix("x@")
-    except InvalidEmail:
-        return None
-    return shown if shown == domain.lower() else None
+    return None if Line.refused.search(text) else normalize_email(text)
 
 
 # What each field is where the schema would accept it; None where that is not sure.

@@ -4,7 +4,8 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadapi.leads.emails import InvalidEmail, email_key, normalize_email
@@ -56,6 +57,31 @@ def test_the_key_of_a_key_is_itself(local: str, domain: str) -> None:
     key = email_key(f"{local}@{domain}")
 
     assert email_key(key) == key
+
+
+PLAIN = st.one_of(
+    st.text("aZ09_+-.", min_size=1, max_size=20),
+    st.sampled_from(["Postmaster", "ABUSE", "a@b", '"a"', "a b", " a", "a\n", ""]),
+)
+PLAIN_DOMAIN = st.one_of(
+    st.text("aZ0-.", min_size=1, max_size=20).map(lambda name: f"{name}.com"),
+    st.sampled_from(
+        ["Example.COM", "xn--bcher-kva.example", "a.test", "localhost", "[127.0.0.1]", "a.com\n", "a..b", ""]
+    ),
+)
+
+
+@given(PLAIN, PLAIN_DOMAIN)
+@example("a" * 64, "example.com")
+@example("a" * 65, "example.com")
+def test_an_address_is_what_the_library_says(local: str, domain: str) -> None:
+    try:
+        expected = validate_email(f"{local}@{domain}", check_deliverability=False).normalized
+    except EmailNotValidError:
+        with pytest.raises(InvalidEmail):
+            normalize_email(f"{local}@{domain}")
+    else:
+        assert normalize_email(f"{local}@{domain}") == expected
 
 
 @given(LOCAL, DOMAIN)
