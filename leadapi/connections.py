@@ -53,7 +53,7 @@ class TooSlow(RequestTimeout):
 
 
 class Connection:
-    """A client. It belongs to whoever has taken it: the loop, out of `waiting`, or a thread, out of `ready`."""
+    """A client. It belongs to whoever has taken it: the loop, out of `waiting`, or a thread of the crew."""
 
     def __init__(self, sock: socket.socket, client: Any, server: Any, incoming: Incoming) -> None:
         self.sock = sock

@@ -111,6 +111,8 @@ def init_app(app: Flask, settings: Settings) -> None:
             "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS - 1}s"
             " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
         }
+    # SQLite is a part of this process, and Python does one thing at a time; to wait for PostgreSQL is nothing to do.
+    app.config["THREADS_AT_ONCE"] = 1 if url.get_backend_name() == "sqlite" else settings.threads
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)

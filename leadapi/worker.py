@@ -12,13 +12,13 @@ It stands on gunicorn's parsers, its Response and its base worker, which are no 
 
 import errno
 import os
-import queue
 import select
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -28,6 +28,7 @@ from gunicorn.workers.base import Worker
 from werkzeug.exceptions import HTTPException
 
 from leadapi.connections import NOTHING, SECONDS, Answer, Connection, Phase, TooSlow, affordable, refusal
+from leadapi.crew import PATIENCE_SECONDS, Crew
 from leadapi.framing import Incoming, parser_settings
 
 RECEIVE_BYTES = 2**16
@@ -53,14 +54,13 @@ class SteadyWorker(Worker):
         self.holding = threading.RLock()
         self.connections: dict[int, Connection] = {}
         self.waiting: dict[Connection, bool] = {}
-        self.ready: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        answer = partial(self._guarded, self._answer)
+        self.crew = Crew(self.cfg.threads, self.wsgi.config["THREADS_AT_ONCE"], answer)
         self.poll = select.epoll()
         self.poll.register(self.PIPE[0], select.EPOLLIN)
         self.listeners = {listener.fileno(): (listener, listener.getsockname()) for listener in self.sockets}
         self.accepting = False
         self.swept = 0.0
-        for _ in range(self.cfg.threads):
-            threading.Thread(target=self._answer_all, daemon=True).start()
         self._sweep(time.monotonic())
 
         while self.alive and self.ppid == os.getppid():
@@ -80,7 +80,7 @@ class SteadyWorker(Worker):
 
     def _turn(self, timeout: float) -> None:
         """Do what has become possible."""
-        for fd, _ in self.poll.poll(timeout):
+        for fd, _ in self.poll.poll(PATIENCE_SECONDS if self.crew.is_behind() else timeout):
             connection = self.connections.get(fd)
             if connection is not None:
                 if self.waiting.pop(connection, False):
@@ -90,6 +90,8 @@ class SteadyWorker(Worker):
             elif fd == self.PIPE[0]:
                 # A signal.
                 os.read(fd, 4096)
+        if self.crew.is_behind():
+            self.crew.relieve()
         if (now := time.monotonic()) >= self.swept + min(timeout, 1.0):
             self.swept = now
             self.notify()
@@ -224,7 +226,7 @@ class SteadyWorker(Worker):
 
     def _hand_over(self, connection: Connection) -> None:
         connection.phase = Phase.THREAD
-        self.ready.put(connection)
+        self.crew.put(connection)
 
     def _refuse(self, connection: Connection, reason: Exception) -> None:
         """Answer in place of the application."""
@@ -262,10 +264,6 @@ class SteadyWorker(Worker):
             if connection.held:
                 self._hold(connection, 0)
             connection.sock.close()
-
-    def _answer_all(self) -> None:
-        while True:
-            self._guarded(self._answer, self.ready.get())
 
     def _answer(self, connection: Connection) -> None:
         """Answer a request; whatever the client does not take at once is left to the loop."""
