@@ -10,6 +10,8 @@ from leadapi.fields import CONTROL, HONEYPOT, STAMP
 from leadapi.leads.errors import MAX_ATTRIBUTES
 
 NAMED = re.compile(rf"[^{CONTROL}]{{1,40}}")
+# Fields that begin like this are for the service itself.
+OWN = "_"
 FIELDS = ("full_name", "email", "company", "message", "source")
 # What is not one of these is an attribute.
 KNOWN = (*FIELDS, HONEYPOT, STAMP)
@@ -53,7 +55,10 @@ def describe(schema: Schema) -> dict[str, Any]:
                 "_next": {"type": "string", "description": "Where to send the visitor, if `REDIRECT_URLS` has it."},
             },
             "required": [name for name in FIELDS if schema.fields[name].required],
-            **{rule: attributes[rule] for rule in ("propertyNames", "additionalProperties")},
+            "propertyNames": {"anyOf": [attributes["propertyNames"], {"pattern": f"^{OWN}"}]},
+            "additionalProperties": attributes["additionalProperties"],
+            # What else is for the service is ignored, whatever is in it.
+            "patternProperties": {f"^{OWN}": {}},
             "maxProperties": MAX_ATTRIBUTES,
         },
         "example": {

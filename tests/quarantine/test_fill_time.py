@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -12,6 +13,7 @@ from sqlalchemy import text
 
 from conftest import MARKER, Json, MakeApp, NewLead, body, make_key
 from leadapi.database import db
+from servers import ROOT
 
 SECRET = f"{MARKER}'s secret of 32 characters or more"
 HOUR, DAY = 3600, 86400
@@ -146,6 +148,17 @@ def test_a_page_gets_the_time_it_is_shown(client: FlaskClient, new_lead: NewLead
     assert told == f"{shown}.{hmac.new(SECRET.encode(), str(shown).encode(), hashlib.sha256).hexdigest()}"
     # It is too early for that.
     assert is_caught(client, new_lead(**body(response)))
+
+
+def test_the_readme_shows_how_to_make_one(client: FlaskClient, new_lead: NewLead) -> None:
+    (program,) = re.findall(r"^```python\n(.+?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    names: Json = {"FORM_SECRET": SECRET, "hmac": hmac}
+    # It has been there for an hour.
+    names["time"] = SimpleNamespace(time=lambda: time.time() - HOUR)
+
+    exec(program, names)
+
+    assert not is_caught(client, new_lead(_ts=names["ts"]))
 
 
 def test_the_address_takes_no_parameters(client: FlaskClient) -> None:
