@@ -13,6 +13,8 @@ MAX_FIELDS = 100
 # The largest id a database gives.
 MAX_ID = 2**63 - 1
 
+# Fields of a form that begin like this are for the service itself.
+OWN = "_"
 # What may come with a lead and is none of its fields: people do not see the first, so whoever fills
 # it is a program; the second says when the page was shown.
 HONEYPOT = "_gotcha"

@@ -9,15 +9,14 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
-from leadapi.fields import HONEYPOT, MAX_FIELDS, STAMP
+from leadapi.fields import HONEYPOT, MAX_FIELDS, OWN, STAMP
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 MEDIA_TYPES = (URLENCODED, MULTIPART)
 
-# Fields that begin like this are for the service itself. Those that it does not know are ignored:
-# form builders and browsers add some of their own, such as _charset_.
-OWN = "_"
+# Those of the service's own that it does not know are ignored: form builders and browsers add some,
+# such as _charset_.
 NEXT = "_next"
 # These are left to the schema, because JSON can have them, too.
 TRAPS = (HONEYPOT, STAMP)

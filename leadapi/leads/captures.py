@@ -99,15 +99,15 @@ def capture_leads(
     :param caught: of each, see `capture_lead`; may be left out where all are let in.
     """
     reasons = caught or [None] * len(new_leads)
+    judged = list(zip(new_leads, reasons, strict=True))
+    let_in = [lead for lead, reason in judged if not reason]
+    suspects = [(lead, reason) for lead, reason in judged if reason]
     for left in reversed(range(TRIES if new_leads else 0)):
         begin_write()
         try:
-            let_in = [lead for lead, reason in zip(new_leads, reasons, strict=True) if reason is None]
             stored = iter(_capture(let_in, resolution, actor, may_read) if let_in else ())
-            captures = [
-                next(stored) if reason is None else _catch(lead, reason)
-                for lead, reason in zip(new_leads, reasons, strict=True)
-            ]
+            kept = iter(_catch(suspects) if suspects else ())
+            captures = [next(kept if reason else stored) for reason in reasons]
             db.session.commit()
         except (_Gone, OperationalError) as exc:
             db.session.rollback()
@@ -122,19 +122,22 @@ def capture_leads(
     return []
 
 
-def _catch(new_lead: NewLead, reason: str) -> Capture:
-    """Put it into the quarantine, and show it as if it were new, whoever else has its address.
+def _catch(suspects: Sequence[tuple[NewLead, str]]) -> list[Capture]:
+    """Put leads into the quarantine, each for its reason, and show them as if they were new, whoever has the address.
 
-    Its id is a true one, which nothing else gets: of two that are caught, each has its own, and no
+    Their ids are true ones, which nothing else gets: of two that are caught, each has its own, and no
     lead that comes later is where this one seems to be.
     """
     time = now()
-    *preparations, reservation = queries.reserving[db.engine.dialect.name]
-    for statement in preparations:
-        db.session.execute(statement)
-    lead = show_sent(db.session.execute(reservation).scalar_one(), new_lead, time)
-    quarantine.keep(lead.id, new_lead, email_key=email_key(new_lead["email"]), reason=reason, time=time)
-    return Capture(lead, created=True, caught=reason)
+    for statement in queries.reserving[db.engine.dialect.name]:
+        reserved = db.session.execute(statement, {"number": len(suspects)})
+    captures, rows = [], []
+    for (new_lead, reason), lead_id in zip(suspects, reserved.scalars().all(), strict=True):
+        captures.append(Capture(show_sent(lead_id, new_lead, time), created=True, caught=reason))
+        key = email_key(new_lead["email"])
+        rows.append(quarantine.suspect(lead_id, new_lead, email_key=key, reason=reason, time=time))
+    quarantine.keep(rows)
+    return captures
 
 
 def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None, may_read: bool) -> list[Capture]:

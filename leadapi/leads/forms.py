@@ -6,12 +6,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, validate
 
-from leadapi.fields import CONTROL, HONEYPOT, STAMP
+from leadapi.fields import CONTROL, HONEYPOT, OWN, STAMP
 from leadapi.leads.errors import MAX_ATTRIBUTES
 
 NAMED = re.compile(rf"[^{CONTROL}]{{1,40}}")
-# Fields that begin like this are for the service itself.
-OWN = "_"
 FIELDS = ("full_name", "email", "company", "message", "source")
 # What is not one of these is an attribute.
 KNOWN = (*FIELDS, HONEYPOT, STAMP)
@@ -55,7 +53,7 @@ def describe(schema: Schema) -> dict[str, Any]:
                 "_next": {"type": "string", "description": "Where to send the visitor, if `REDIRECT_URLS` has it."},
             },
             "required": [name for name in FIELDS if schema.fields[name].required],
-            "propertyNames": {"anyOf": [attributes["propertyNames"], {"pattern": f"^{OWN}"}]},
+            "propertyNames": {"pattern": f"^({OWN}|{NAMED.pattern}$)"},
             "additionalProperties": attributes["additionalProperties"],
             # What else is for the service is ignored, whatever is in it.
             "patternProperties": {f"^{OWN}": {}},

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, bindparam, delete, insert, select
+from sqlalchemy import BindParameter, Select, bindparam, delete, insert, select
 
 from leadapi.database import db, now
 from leadapi.idempotency import service as idempotency
@@ -20,15 +20,18 @@ FILL_TIME = "fill_time"
 KEPT = timedelta(days=30)
 # Then the oldest go: a flood must not fill the disk.
 MOST_KEPT = 10_000
-# Each one that comes takes away at most so many of those that are over; so more goes than comes.
+# What comes takes away as many of those that are over, and at most so many more.
 MOST_SWEPT = 50
 
 _suspects = Suspect.metadata.tables["quarantine"]
 _of_address = select(_suspects.c.id).where(_suspects.c.email_key == bindparam("email_key"))
 _since = _suspects.c.created_at > bindparam("since")
-_expired = select(_suspects.c.id).where(~_since).order_by(_suspects.c.created_at)
+_most: BindParameter[int] = bindparam("most")
+# What another one is taking away already is left to it.
+_swept = select(_suspects.c.id).limit(_most).with_for_update(skip_locked=True)
+_expired = _swept.where(~_since).order_by(_suspects.c.created_at)
 _oldest_kept = select(_suspects.c.id).order_by(_suspects.c.id.desc()).offset(MOST_KEPT - 1).limit(1)
-_surplus = select(_suspects.c.id).where(_suspects.c.id < _oldest_kept.scalar_subquery()).order_by(_suspects.c.id)
+_surplus = _swept.where(_suspects.c.id < _oldest_kept.scalar_subquery()).order_by(_suspects.c.id)
 _delete = delete(_suspects).where(_suspects.c.id.in_(bindparam("ids", expanding=True)))
 _page = (
     select(_suspects.c.id, _suspects.c.created_at, _suspects.c.reason, _suspects.c.lead)
@@ -55,19 +58,25 @@ class Caught:
     lead: Mapping[str, Any]
 
 
-def keep(suspect_id: int, lead: Mapping[str, Any], *, email_key: str, reason: str, time: datetime) -> None:
-    """Put something into the quarantine, in the running transaction. The caller commits.
-
-    What is too old, or too many, goes.
+def suspect(suspect_id: int, lead: Mapping[str, Any], *, email_key: str, reason: str, time: datetime) -> dict[str, Any]:
+    """What `keep` takes.
 
     :param suspect_id: the id that is answered; no lead may ever get it.
     :param lead: what was sent, from field to value.
     """
     row = {"id": suspect_id, "created_at": time, "reason": reason, "email_key": email_key}
-    db.session.execute(insert(_suspects), row | {"lead": orjson.dumps(lead).decode()})
+    return row | {"lead": orjson.dumps(lead).decode()}
+
+
+def keep(suspects: Sequence[dict[str, Any]]) -> None:
+    """Put these into the quarantine, in the running transaction. The caller commits.
+
+    What is too old, or too many, goes: a part of it that is larger than what comes.
+    """
+    db.session.execute(insert(_suspects), suspects)
+    values = {"since": now() - KEPT, "most": len(suspects) + MOST_SWEPT}
     for doomed in (_expired, _surplus):
-        # What another one is taking away already is left to it.
-        _remove(doomed.limit(MOST_SWEPT).with_for_update(skip_locked=True), since=time - KEPT)
+        _remove(doomed, **values)
 
 
 def list_caught(*, limit: int) -> list[Caught]:

@@ -62,7 +62,7 @@ def test_what_is_over_goes_bit_by_bit(app: Flask, client: FlaskClient, new_lead:
     write(app, MANY, now() - timedelta(days=31), number=service.MOST_SWEPT + 5)
 
     trap(client, new_lead())
-    assert len(ids(app)) == 6
+    assert len(ids(app)) == 5
     trap(client, new_lead())
     assert ids(app) == [2, 1]
 
@@ -74,6 +74,15 @@ def test_of_a_flood_the_newest_are_kept(app: Flask, client: FlaskClient, new_lea
 
     left = ids(app)
     assert (len(left), left[0], left[-1]) == (service.MOST_KEPT, 1, 1 - service.MOST_KEPT)
+
+
+def test_a_flood_in_batches_is_no_larger(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
+    write(app, MANY, now(), number=service.MOST_KEPT)
+
+    client.post("/leads/batch", json={"items": [new_lead(_gotcha="x") for _ in range(300)]})
+
+    left = ids(app)
+    assert (len(left), left[0], left[-1]) == (service.MOST_KEPT, 300, 300 - service.MOST_KEPT)
 
 
 def test_a_request_sent_again_gets_the_same_answer(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
