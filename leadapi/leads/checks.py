@@ -8,7 +8,7 @@ from typing import Any
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from leadapi.fields import HONEYPOT, STAMP, Instant, Line, Paragraphs
+from leadapi.fields import Instant, Line, Paragraphs
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
 from leadapi.leads.errors import MAX_ATTRIBUTES
 from leadapi.leads.fields import Attributes
@@ -25,10 +25,6 @@ class Second(Instant):
 
 class ImportedLeadSchema(NewLeadSchema):
     """A lead that comes with what became of it elsewhere."""
-
-    class Meta(NewLeadSchema.Meta):
-        # Who brings in a file is no visitor, and nothing of it is caught.
-        exclude = (HONEYPOT, STAMP)
 
     status = fields.String(validate=validate.OneOf(STATUSES))
     created_at = Second()

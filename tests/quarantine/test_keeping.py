@@ -113,6 +113,20 @@ def test_what_fails_is_not_kept_either(app: Flask, client: FlaskClient, new_lead
     assert ids(app) == []
 
 
+def test_a_batch_is_stored_with_what_is_caught_in_it_or_not_at_all(
+    app: Flask, client: FlaskClient, new_lead: NewLead
+) -> None:
+    with app.app_context():
+        begin_write()
+        db.session.execute(text("ALTER TABLE quarantine RENAME TO lost"))
+        db.session.commit()
+
+    response = client.post("/leads/batch", json={"items": [new_lead(), new_lead(_gotcha="x")]})
+
+    assert response.status_code == 503
+    assert body(client.get("/leads"))["total"] == 0
+
+
 def test_an_answer_goes_with_what_it_shows(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     trap(client, new_lead(), "k1")
     write(app, "UPDATE quarantine SET created_at = :time", now() - timedelta(days=31))
