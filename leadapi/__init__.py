@@ -25,6 +25,8 @@ from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads.cli import commands as leads_commands
 from leadapi.leads.views import blp as leads
 from leadapi.migrations.cli import commands as db_commands
+from leadapi.quarantine import traps
+from leadapi.quarantine.views import blp as forms
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -54,9 +56,11 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli.add_command(leads_commands)
     errors.init_app(app)
     once.init_app(app, settings)
+    traps.init_app(app, settings)
     docs.init_app(app)
 
     rest = api.init_app(app, settings)
     rest.register_blueprint(leads)
+    rest.register_blueprint(forms)
     rest.register_blueprint(health.blp)
     return app

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 from dotenv import dotenv_values
 from limits import RateLimitItem, parse_many
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -45,6 +45,8 @@ class Settings:
     idempotency_hours: int
     cors_origins: tuple[str, ...]
     redirect_urls: tuple[str, ...]
+    min_fill_seconds: int
+    form_secret: str | None = field(repr=False)
     trusted_proxies: int
     rate_limit_capture: tuple[RateLimitItem, ...]
     rate_limit_api: tuple[RateLimitItem, ...]
@@ -229,10 +231,20 @@ class SettingsSchema(Schema):
     IDEMPOTENCY_HOURS = WholeNumber(1, 8760, load_default=24)
     CORS_ORIGINS = Origins(load_default=NONE)
     REDIRECT_URLS = Urls(load_default=NONE)
+    MIN_FILL_SECONDS = WholeNumber(0, 3600, load_default=0)
+    FORM_SECRET = fields.String(
+        load_default=NONE, validate=validate.Regexp(r"(none|.{32,})\Z", error="must be none or at least 32 characters.")
+    )
     TRUSTED_PROXIES = WholeNumber(0, 10, load_default=0)
     RATE_LIMIT_CAPTURE = RateLimits(load_default=None)
     RATE_LIMIT_API = RateLimits(load_default=None)
     REDIS_URL = RedisUrl(load_default=NONE)
+
+    @validates_schema(skip_on_field_errors=False)
+    def check_secret(self, values: dict[str, Any], **kwargs: Any) -> None:
+        """What is signed is signed with something. What is faulty is not among the values."""
+        if values.get("MIN_FILL_SECONDS") and values.get("FORM_SECRET") == NONE:
+            raise ValidationError("must be given where MIN_FILL_SECONDS is not 0.", "FORM_SECRET")
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -265,6 +277,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if values["AUTH"] is None:
         # To try it out, one needs no key; whoever names an environment means it.
         values["AUTH"] = values["ENV"] != "local"
+    if values["FORM_SECRET"] == NONE:
+        values["FORM_SECRET"] = None
     # Whoever tries it out is alone with it; anything else may stand on the open internet.
     alone = values["ENV"] == "local"
     for name, limit in (("RATE_LIMIT_CAPTURE", "60/minute"), ("RATE_LIMIT_API", "600/minute")):

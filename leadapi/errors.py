@@ -19,6 +19,7 @@ from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
 from leadapi.locks import WriteLockUnavailable
 from leadapi.migrations import SchemaNotCurrent
+from leadapi.quarantine.errors import StampsOff
 from leadapi.security import REALM
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     LeadChanged: HTTPStatus.PRECONDITION_FAILED,
     LeadMissing: HTTPStatus.NOT_FOUND,
     TooManyAttributes: HTTPStatus.UNPROCESSABLE_ENTITY,
+    StampsOff: HTTPStatus.NOT_FOUND,
     SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

@@ -13,6 +13,13 @@ MAX_FIELDS = 100
 # The largest id a database gives.
 MAX_ID = 2**63 - 1
 
+# Fields of a form that begin like this are for the service itself.
+OWN = "_"
+# What may come with a lead and is none of its fields: people do not see the first, so whoever fills
+# it is a program; the second says when the page was shown.
+HONEYPOT = "_gotcha"
+STAMP = "_ts"
+
 # Unicode's White_Space; str.strip() alone would also take four control characters for spaces.
 SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"

@@ -9,24 +9,23 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
-from leadapi.fields import MAX_FIELDS
+from leadapi.fields import HONEYPOT, MAX_FIELDS, OWN, STAMP
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 MEDIA_TYPES = (URLENCODED, MULTIPART)
 
-# Fields that begin like this are for the service itself. Those that it does not know are ignored:
-# form builders and browsers add some of their own, such as _charset_.
-OWN = "_"
+# Those of the service's own that it does not know are ignored: form builders and browsers add some,
+# such as _charset_.
 NEXT = "_next"
-# People do not see this field, so whoever fills it is a program.
-HONEYPOT = "_gotcha"
+# These are left to the schema, because JSON can have them, too.
+TRAPS = (HONEYPOT, STAMP)
 
 Fields = Mapping[str, list[str]]
 
 
 def read_fields(req: Request, body: bytes) -> Fields:
-    """The fields of a form by name, without those that are for the service itself.
+    """The fields of a form by name, without those that only a form has for the service itself.
 
     :raises UnsupportedMediaType: it is in another encoding than UTF-8.
     :raises BadRequest: it is not what its type says.
@@ -48,7 +47,8 @@ def read_fields(req: Request, body: bytes) -> Fields:
     for name, value in pairs:
         # Browsers send every line break as CRLF.
         fields.setdefault(name, []).append(value.replace("\r\n", "\n"))
-    g.form = {name: fields.pop(name) for name in list(fields) if name.startswith(OWN)}
+    own = [name for name in fields if name.startswith(OWN) and name not in TRAPS]
+    g.form = {name: fields.pop(name) for name in own}
     return fields
 
 
@@ -60,11 +60,6 @@ def is_form() -> bool:
 def resolution() -> str | None:
     """What is to become of a repeat: a form's is merged, because no visitor should see a conflict."""
     return "merge-duplicates" if is_form() else None
-
-
-def is_trap() -> bool:
-    """Whether a program filled the form."""
-    return any(g.get("form", {}).get(HONEYPOT, ()))
 
 
 def next_page() -> str | None:

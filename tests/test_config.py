@@ -35,6 +35,8 @@ def test_needs_nothing(folder: Path) -> None:
         idempotency_hours=24,
         cors_origins=(),
         redirect_urls=(),
+        min_fill_seconds=0,
+        form_secret=None,
         trusted_proxies=0,
         rate_limit_capture=(),
         rate_limit_api=(),
@@ -60,6 +62,8 @@ def test_takes_every_setting(folder: Path) -> None:
             "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
             "TRUSTED_PROXIES": "2",
             "REDIRECT_URLS": "https://www.example.com/thanks?a=1#top, http://localhost:3000/",
+            "MIN_FILL_SECONDS": "3",
+            "FORM_SECRET": "secret of 32 characters or more.",
             "RATE_LIMIT_CAPTURE": "100/hour; 5 per second",
             "REDIS_URL": "rediss://:secret@redis.example.com:6380/1",
             "SOMETHING_ELSE": "is not ours",
@@ -77,6 +81,7 @@ def test_takes_every_setting(folder: Path) -> None:
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_api] == [(600, 60)]
     assert settings.redis_url == "rediss://:secret@redis.example.com:6380/1"
     assert "secret" not in repr(settings)
+    assert (settings.min_fill_seconds, settings.form_secret) == (3, "secret of 32 characters or more.")
     assert settings.redirect_urls == ("https://www.example.com/thanks?a=1#top", "http://localhost:3000/")
     assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")
 
@@ -166,6 +171,10 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"REDIS_URL": "redis://:secret@db:port"}, "REDIS_URL must be none or a URL"),
         ({"REDIS_URL": "redis://db:6379/leads"}, "REDIS_URL must be none or a URL"),
         ({"REDIS_URL": "redis://db?socket_timeout=60"}, "REDIS_URL must be none or a URL"),
+        ({"MIN_FILL_SECONDS": "3"}, "FORM_SECRET must be given where MIN_FILL_SECONDS is not 0."),
+        ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "none"}, "FORM_SECRET must be given where"),
+        ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "s" * 31}, "FORM_SECRET must be none or at least 32 characters."),
+        ({"MIN_FILL_SECONDS": "3601"}, "MIN_FILL_SECONDS must be a whole number from 0 to 3600."),
         ({"REDIRECT_URLS": "/thanks"}, "REDIRECT_URLS must be none or URLs"),
         ({"REDIRECT_URLS": "javascript:alert(1)"}, "REDIRECT_URLS must be none or URLs"),
         ({"REDIRECT_URLS": "https://example.com/a b"}, "REDIRECT_URLS must be none or URLs"),
@@ -192,21 +201,36 @@ def test_names_every_fault_at_once_and_no_value(folder: Path) -> None:
                 "ENV": "local",
                 "ENV_FILE": str(folder / "both"),
                 "THREADS_FILE": str(folder / "missing"),
+                "MIN_FILL_SECONDS": "1",
             }
         )
 
     lines = refused.value.message.splitlines()
     assert lines[0] == "The settings are not usable."
-    assert sorted(line.split()[0] for line in lines[1:]) == ["DATABASE_URL", "ENV", "PORT", "THREADS_FILE"]
+    assert sorted(line.split()[0] for line in lines[1:]) == [
+        "DATABASE_URL",
+        "ENV",
+        "FORM_SECRET",
+        "PORT",
+        "THREADS_FILE",
+    ]
     assert "secret" not in refused.value.message
 
 
 def test_reads_a_secret_from_a_file(folder: Path) -> None:
     (folder / "url").write_text("postgresql://zebedee:secret@db/leads\n")
+    (folder / "secret").write_text("secret of 32 characters or more.\n")
 
-    settings = config.load({"DATABASE_URL_FILE": str(folder / "url")})
+    settings = config.load(
+        {
+            "DATABASE_URL_FILE": str(folder / "url"),
+            "MIN_FILL_SECONDS": "1",
+            "FORM_SECRET_FILE": str(folder / "secret"),
+        }
+    )
 
     assert settings.database_url.password == "secret"
+    assert settings.form_secret == "secret of 32 characters or more."
 
 
 def test_a_level_may_be_in_lower_case_wherever_it_is_given(folder: Path) -> None:

@@ -4,9 +4,10 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import BigInteger, BindParameter, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
@@ -55,8 +56,14 @@ _sweep = Statement(
     )
     .returning(_records.c.status)
 )
-_of_lead = select(_leads.c.key_hash).where(_leads.c.lead_id == bindparam("lead_id"))
-_erase = delete(_records).where(or_(_records.c.lead_id == bindparam("lead_id"), _records.c.key_hash.in_(_of_lead)))
+_erased: BindParameter[Any] = bindparam("lead_ids", expanding=True)
+_of_leads = select(_leads.c.key_hash).where(_leads.c.lead_id.in_(_erased))
+_erase = delete(_records).where(or_(_records.c.lead_id.in_(_erased), _records.c.key_hash.in_(_of_leads)))
+_rename = update(_records).where(_records.c.lead_id == bindparam("before")).values(lead_id=bindparam("after"))
+_moved = select(bindparam("after", type_=BigInteger), _leads.c.key_hash).where(_leads.c.lead_id == bindparam("before"))
+# An answer with several leads may show the other one already. Both databases know this clause by the same words.
+_add = postgresql.insert(_leads).from_select(["lead_id", "key_hash"], _moved).on_conflict_do_nothing()
+_drop = delete(_leads).where(_leads.c.lead_id == bindparam("before"))
 
 
 @dataclass(frozen=True)
@@ -102,12 +109,22 @@ def answer_once(act: Callable[[], Answer], *, key: str, caller: str | None, fing
     return _again(kept, fingerprint)
 
 
-def erase_records(lead_id: int) -> None:
-    """Forget every answer that shows this lead. It is part of the caller's transaction.
+def erase_records(*lead_ids: int) -> None:
+    """Forget every answer that shows one of these leads. It is part of the caller's transaction.
 
     The key is then free: the same request with it counts as a new one.
     """
-    db.session.execute(_erase, {"lead_id": lead_id})
+    db.session.execute(_erase, {"lead_ids": lead_ids})
+
+
+def hand_over_records(before: int, after: int) -> None:
+    """Let the answers that show one lead be erased with another one, in the caller's transaction.
+
+    :param before: the id that is in the answers.
+    :param after: the lead that it has become.
+    """
+    for statement in (_rename, _add, _drop):
+        db.session.execute(statement, {"before": before, "after": after})
 
 
 def _is_first(connection: DriverConnection, claim: Mapping[str, str | int]) -> bool:

@@ -1,5 +1,6 @@
 """Leads that come in, one or many: stored where they are new, and where not, treated as their sender prefers."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,8 @@ from leadapi.leads import queries, service
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
 from leadapi.leads.merging import Difference, columns, differences
-from leadapi.leads.queries import SHOWN
-from leadapi.leads.representations import ShownLead, dump, show
+from leadapi.leads.representations import ShownLead, dump, show, show_sent
+from leadapi.quarantine import service as quarantine
 
 MERGE = "merge-duplicates"
 IGNORE = "ignore-duplicates"
@@ -28,6 +29,8 @@ DEADLOCK = "40P01"
 
 NewLead = Mapping[str, Any]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -37,6 +40,8 @@ class Capture:
     lead: ShownLead | None
     created: bool = False
     refusal: EmailTaken | TooManyAttributes | None = None
+    # Why it is in the quarantine, under the id that is shown, and there is no such lead.
+    caught: str | None = None
 
 
 class _Gone(Exception):
@@ -50,7 +55,7 @@ def capture_lead(
     actor: str | None = None,
     tell_which: bool = False,
     never_refuse: bool = False,
-    keep: bool = True,
+    caught: str | None = None,
 ) -> Capture:
     """Store a lead, or treat it as a repeat.
 
@@ -59,13 +64,13 @@ def capture_lead(
     :param actor: the id of the key that does it.
     :param tell_which: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
     :param never_refuse: whether what cannot be merged is only kept in the lead's history.
-    :param keep: whether to keep it in the end. Who is not to notice gets the same answer.
+    :param caught: why it is put into the quarantine, and only looks as if it were stored; None for what is let in.
     :raises EmailTaken: a lead with this address exists, and there is no resolution.
     :raises TooManyAttributes: after the merge it would have more of them than are kept.
     """
-    if resolution is None and keep:
+    if resolution is None and caught is None:
         return Capture(service.create_lead(**new_lead, actor=actor, tell_which=tell_which), created=True)
-    options: dict[str, Any] = {"actor": actor, "may_read": tell_which, "keep": keep}
+    options: dict[str, Any] = {"actor": actor, "may_read": tell_which, "caught": [caught]}
     (capture,) = capture_leads([new_lead], resolution=resolution, **options)
     if capture.refusal and never_refuse:
         (capture,) = capture_leads([new_lead], resolution=IGNORE, **options)
@@ -80,7 +85,7 @@ def capture_leads(
     resolution: str | None = None,
     actor: str | None = None,
     may_read: bool = True,
-    keep: bool = True,
+    caught: Sequence[str | None] = (),
 ) -> list[Capture]:
     """Store many leads in one transaction, and say of each, in their order, what became of it.
 
@@ -91,24 +96,48 @@ def capture_leads(
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param actor: the id of the key that does it.
     :param may_read: whether a repeat may show more of the lead than was sent.
-    :param keep: whether to keep them in the end.
+    :param caught: of each, see `capture_lead`; may be left out where all are let in.
     """
+    reasons = caught or [None] * len(new_leads)
+    judged = list(zip(new_leads, reasons, strict=True))
+    let_in = [lead for lead, reason in judged if not reason]
+    suspects = [(lead, reason) for lead, reason in judged if reason]
     for left in reversed(range(TRIES if new_leads else 0)):
         begin_write()
         try:
-            captures = _capture(new_leads, resolution, actor, may_read)
-            if keep:
-                db.session.commit()
-            else:
-                db.session.rollback()
+            stored = iter(_capture(let_in, resolution, actor, may_read) if let_in else ())
+            kept = iter(_catch(suspects) if suspects else ())
+            captures = [next(kept if reason else stored) for reason in reasons]
+            db.session.commit()
         except (_Gone, OperationalError) as exc:
             db.session.rollback()
             again = isinstance(exc, _Gone) or getattr(exc.orig, "sqlstate", None) == DEADLOCK
             if not (again and left):
                 raise
         else:
+            for capture in captures:
+                if capture.caught and capture.lead:
+                    logger.info("lead.caught", extra={"quarantine_id": capture.lead.id, "reason": capture.caught})
             return captures
     return []
+
+
+def _catch(suspects: Sequence[tuple[NewLead, str]]) -> list[Capture]:
+    """Put leads into the quarantine, each for its reason, and show them as if they were new, whoever has the address.
+
+    Their ids are true ones, which nothing else gets: of two that are caught, each has its own, and no
+    lead that comes later is where this one seems to be.
+    """
+    time = now()
+    for statement in queries.reserving[db.engine.dialect.name]:
+        reserved = db.session.execute(statement, {"number": len(suspects)})
+    captures, rows = [], []
+    for (new_lead, reason), lead_id in zip(suspects, reserved.scalars().all(), strict=True):
+        captures.append(Capture(show_sent(lead_id, new_lead, time), created=True, caught=reason))
+        key = email_key(new_lead["email"])
+        rows.append(quarantine.suspect(lead_id, new_lead, email_key=key, reason=reason, time=time))
+    quarantine.keep(rows)
+    return captures
 
 
 def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None, may_read: bool) -> list[Capture]:
@@ -130,7 +159,8 @@ def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | 
             except TooManyAttributes as exc:
                 captures.append(Capture(None, refusal=exc))
                 continue
-            captures.append(Capture(lead if may_read else _as_sent(lead.id, new_lead, time)))
+            # Anybody can send an address, and must not learn what others have sent with it.
+            captures.append(Capture(lead if may_read else show_sent(lead.id, new_lead, time)))
             data = orjson.dumps({"resolution": resolution, "sent": new_lead, "changes": difference})
             happened.append(events.event(lead_id=lead.id, type=events.REPEATED, time=time, actor=actor, data=data))
     if leads.changed:
@@ -148,13 +178,6 @@ def _insert(new_leads: Sequence[NewLead], keys: Sequence[str], time: datetime) -
         values.setdefault(key, {**none, **new_lead, "email_key": key, "attributes": attributes, "created_at": time})
     rows = db.session.execute(queries.capturing(db.engine.dialect.name), list(values.values())).all()
     return {row.email_key: row for row in rows}
-
-
-def _as_sent(lead_id: int, new_lead: NewLead, time: datetime) -> ShownLead:
-    """A repeat to one who may not read leads: anybody can send an address, and must not learn what others sent."""
-    unknown = dict.fromkeys(SHOWN)
-    known = {"id": lead_id, "status": "new", "attributes": {}, "created_at": time, "updated_at": time}
-    return ShownLead(lead_id, dump({**unknown, **known, **new_lead}))
 
 
 def _lock(keys: set[str]) -> Sequence[Row[Any]]:

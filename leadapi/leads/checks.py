@@ -9,7 +9,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from leadapi.fields import Instant, Line, Paragraphs
 from leadapi.leads.emails import InvalidEmail, normalize_email
 from leadapi.leads.errors import MAX_ATTRIBUTES
-from leadapi.leads.schemas import STATUSES, Attributes, NewLeadSchema
+from leadapi.leads.fields import Attributes
+from leadapi.leads.schemas import STATUSES, NewLeadSchema
 from leadapi.parsing import flat
 
 

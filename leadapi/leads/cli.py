@@ -16,12 +16,17 @@ from sqlalchemy.exc import DBAPIError
 
 from leadapi import migrations
 from leadapi.database import db
-from leadapi.leads import exports, files, imports, schemas, service
+from leadapi.fields import MAX_ID
+from leadapi.leads import exports, files, imports, releases, schemas, service
 from leadapi.leads.columns import Unmapped
 from leadapi.leads.progress import ImportedElsewhere, Progress
 from leadapi.leads.tables import EXTENSIONS, Unreadable
 from leadapi.migrations.cli import DatabaseGroup
 from leadapi.parsing import flat
+from leadapi.quarantine import service as quarantine
+from leadapi.quarantine.errors import SuspectMissing
+
+COLUMNS = ("ID", "TIME", "REASON", "ADDRESS", "NAME")
 
 
 class LeadsGroup(DatabaseGroup):
@@ -153,6 +158,53 @@ def export(output: Path | None, **wishes: Any) -> None:
         with closing(export):
             file.writelines(write(export.chunks))
         file.flush()
+
+
+@commands.group("quarantine")
+def quarantined() -> None:
+    """Look at what was caught by a trap, and let it in."""
+
+
+@quarantined.command("list")
+@click.option("--limit", type=click.IntRange(1, quarantine.MOST_KEPT), default=50, show_default=True, help="At most.")
+def list_quarantined(limit: int) -> None:
+    """Show what was caught in the last 30 days, the newest first."""
+    migrations.require_current()
+    rows = [COLUMNS, *(_row(caught) for caught in quarantine.list_caught(limit=limit))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@quarantined.command()
+@click.argument("ids", metavar="ID...", type=click.IntRange(1, MAX_ID), nargs=-1, required=True)
+def release(ids: tuple[int, ...]) -> None:
+    """Let in what has this ID, as the list shows it, as a lead.
+
+    Where a lead with its address is stored, it is merged into that one. The exit status is 1 when
+    nothing has one of the IDs.
+    """
+    migrations.require_current()
+    missing = False
+    for suspect_id in ids:
+        db.session.rollback()
+        try:
+            capture = releases.release_lead(suspect_id)
+        except SuspectMissing as exc:
+            missing = True
+            click.echo(f"{suspect_id}: {exc}", err=True)
+        else:
+            done = "stored as lead" if capture.created else "added to what is known of lead"
+            click.echo(f"{suspect_id}: {done} {capture.lead and capture.lead.id}.")
+    if missing:
+        click.get_current_context().exit(1)
+
+
+def _row(caught: quarantine.Caught) -> tuple[str, ...]:
+    texts = (caught.lead["email"], caught.lead["full_name"])
+    # Whoever wrote them may have tried to write more to the terminal than is to be seen.
+    printable = ("".join(letter if letter.isprintable() else "\ufffd" for letter in text) for text in texts)
+    return (str(caught.id), f"{caught.time:%Y-%m-%dT%H:%M:%SZ}", caught.reason, *printable)
 
 
 def _say_where(done: Progress) -> None:

@@ -7,7 +7,7 @@ import orjson
 
 from leadapi.fields import MAX_FIELDS
 from leadapi.leads.exports import armed
-from leadapi.leads.schemas import Attributes
+from leadapi.leads.fields import Attributes
 from leadapi.leads.tables import Broken, Row, plain
 
 FIELDS = (

@@ -6,12 +6,13 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, validate
 
-from leadapi.fields import CONTROL
+from leadapi.fields import CONTROL, HONEYPOT, OWN, STAMP
 from leadapi.leads.errors import MAX_ATTRIBUTES
 
 NAMED = re.compile(rf"[^{CONTROL}]{{1,40}}")
-# What is not one of these is an attribute.
 FIELDS = ("full_name", "email", "company", "message", "source")
+# What is not one of these is an attribute.
+KNOWN = (*FIELDS, HONEYPOT, STAMP)
 
 
 def to_body(form: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -26,10 +27,18 @@ def to_body(form: Mapping[str, list[str]]) -> dict[str, Any]:
         raise ValidationError({name: ["Given more than once."] for name in repeated})
     body: dict[str, Any] = {name: form[name][0] for name in FIELDS if any(form.get(name, ()))}
     # Boxes that belong together have one name.
-    rest = {name: ", ".join(filter(None, texts)) for name, texts in form.items() if name not in FIELDS}
+    rest = {name: ", ".join(filter(None, texts)) for name, texts in form.items() if name not in KNOWN}
     # A name that no attribute can have is refused, whatever is in it.
     attributes = {name: text for name, text in rest.items() if text or not NAMED.fullmatch(name)}
-    return body | ({"attributes": attributes} if attributes else {})
+    return body | ({"attributes": attributes} if attributes else {}) | _for_traps(form)
+
+
+def _for_traps(form: Mapping[str, list[str]]) -> dict[str, str]:
+    """What is for the traps. It is never refused: a visitor could not do anything about it."""
+    filled = "".join(form.get(HONEYPOT, ()))
+    stamps = form.get(STAMP, ())
+    # Of several, nobody knows which was meant.
+    return ({HONEYPOT: filled} if filled else {}) | ({STAMP: stamps[0]} if len(stamps) == 1 else {})
 
 
 def describe(schema: Schema) -> dict[str, Any]:
@@ -40,12 +49,14 @@ def describe(schema: Schema) -> dict[str, Any]:
             "type": "object",
             "description": "Fields that are not listed, and do not begin with _, become attributes.",
             "properties": {
-                **{name: _described(schema, name) for name in FIELDS},
+                **{name: _described(schema, name) for name in KNOWN},
                 "_next": {"type": "string", "description": "Where to send the visitor, if `REDIRECT_URLS` has it."},
-                "_gotcha": {"type": "string", "description": "Hidden from people. Who fills it is not stored."},
             },
             "required": [name for name in FIELDS if schema.fields[name].required],
-            **{rule: attributes[rule] for rule in ("propertyNames", "additionalProperties")},
+            "propertyNames": {"pattern": f"^({OWN}|{NAMED.pattern}$)"},
+            "additionalProperties": attributes["additionalProperties"],
+            # What else is for the service is ignored, whatever is in it.
+            "patternProperties": {f"^{OWN}": {}},
             "maxProperties": MAX_ATTRIBUTES,
         },
         "example": {

@@ -10,11 +10,13 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    TextClause,
     bindparam,
     cast,
     func,
     literal_column,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
@@ -165,6 +167,23 @@ def rewriting(dialect: str) -> Any:
     # What is returned is not needed, but makes SQLAlchemy send all rows in one statement.
     return statement.on_conflict_do_update(index_elements=["email_key"], set_=values).returning(leads.c.id)
 
+
+# Together these take so many of the next ids, which no lead gets then, and return them. Before the
+# first lead, SQLite does not count yet.
+reserving: dict[str, list[TextClause]] = {
+    "sqlite": [
+        text(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT 'leads', 0"
+            " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'leads')"
+        ),
+        text("UPDATE sqlite_sequence SET seq = seq + :number WHERE name = 'leads'"),
+        text(
+            "WITH RECURSIVE taken (id, rest) AS (SELECT seq, :number - 1 FROM sqlite_sequence WHERE name = 'leads'"
+            " UNION ALL SELECT id - 1, rest - 1 FROM taken WHERE rest > 0) SELECT id FROM taken ORDER BY id"
+        ),
+    ],
+    "postgresql": [text("SELECT nextval('leads_id_seq') FROM generate_series(1, :number)")],
+}
 
 # What PostgreSQL's writers have left of sources that no lead has any more: see migration 0002.
 _emptied = select(counts.c.counted).group_by(counts.c.counted).having(func.sum(counts.c.number) == 0).subquery()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -28,6 +29,16 @@ class ShownLead:
 def show(row: Sequence[Any]) -> ShownLead:
     """A row of `queries.shown` as it is shown."""
     return ShownLead(row[0], dump(fields_of(row)))
+
+
+def show_sent(lead_id: int, sent: Mapping[str, Any], time: datetime) -> ShownLead:
+    """What was sent, as it is shown when it has become a new lead.
+
+    :param sent: what `service.create_lead` takes.
+    """
+    unknown = dict.fromkeys(SHOWN)
+    known = {"id": lead_id, "status": "new", "created_at": time, "updated_at": time}
+    return ShownLead(lead_id, dump({**unknown, **known, **sent, "attributes": sent.get("attributes") or {}}))
 
 
 def dump(lead: Mapping[str, Any]) -> bytes:

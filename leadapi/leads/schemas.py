@@ -1,14 +1,10 @@
 """Leads on the wire: what is accepted and what is shown."""
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from marshmallow import ValidationError, fields, post_load, validate
 
 from leadapi.fields import (
-    CONTROL,
     MAX_FIELDS,
     MAX_ID,
     ArgsSchema,
@@ -22,8 +18,8 @@ from leadapi.fields import (
     ShownSchema,
 )
 from leadapi.leads import forms as lead_forms
-from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
 from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.leads.fields import Attributes, Email
 
 NEW_LEAD = {
     "full_name": "John Doe",
@@ -47,87 +43,17 @@ VERDICTS = [
 ]
 CHANGES = {"status": "qualified", "attributes": {"phone": "+1 555 0100"}}
 STATUSES = ["new", "contacted", "qualified", "converted", "lost"]
+GOTCHA = "A trap: people do not see it and leave it empty. Whoever fills it is answered as ever, and is no lead."
+TS = (
+    "What `GET /forms/ts` gave when the form was shown. Looked at where `MIN_FILL_SECONDS` is not 0 and the caller has"
+    " no API key."
+)
 LOCATION = {
     "description": "Where the lead is.",
     "required": True,
     "schema": {"type": "string", "format": "uri-reference"},
     "example": "/leads/1",
 }
-
-
-# In any case, in words that every dialect of regular expressions has.
-RESERVED = "|".join(
-    "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else re.escape(letter) for letter in name)
-    for name in SPECIAL_USE_DOMAIN_NAMES
-)
-
-
-class Email(Line):
-    """An email address, normalised."""
-
-    trimmed = True
-    # RFC 6531 has more than what one could write to: names without a dot, addresses in brackets,
-    # quoted names, and domains that are reserved.
-    documented = {
-        "format": "idn-email",
-        "maxLength": MAX_LENGTH,
-        "not": {"pattern": rf"""^"|@\[|@[^.\u3002\uff0e\uff61]*$|[0-9]$|\.({RESERVED})$"""},
-    }
-    default_error_messages = {"email": "Not a valid email address."}
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        try:
-            return normalize_email(text)
-        except InvalidEmail as exc:
-            raise self.make_error("email") from exc
-
-
-class Attributes(fields.Field[Any]):
-    """Whatever else is known of a lead: a flat object of strings.
-
-    :param removable: whether null may stand for a value, to take it away.
-    """
-
-    named = re.compile(rf"[^{CONTROL}]{{1,40}}")
-    longest = 500
-    default_error_messages = {
-        "invalid": "Must be an object.",
-        "many": "Has too many attributes.",
-        "name": "A name must have 1 to 40 characters, and no control characters.",
-        "value": f"Must be a string of at most {longest} characters.",
-    }
-
-    def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
-        # Who changes a lead may take away as many as there are, and put as many in their place.
-        self.most = 2 * MAX_ATTRIBUTES if removable else MAX_ATTRIBUTES
-        self.removable = removable
-        documented = {
-            "type": "object",
-            "maxProperties": self.most,
-            "propertyNames": {"pattern": f"^{self.named.pattern}$"},
-            "additionalProperties": {
-                "type": ["string", "null"] if removable else "string",
-                "maxLength": self.longest,
-            },
-        }
-        # In an allOf, because apispec does not know the word propertyNames.
-        super().__init__(allow_none=True, metadata={"allOf": [documented], **kwargs.pop("metadata", {})}, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Mapping[str, str | None]:
-        if not isinstance(value, dict):
-            raise self.make_error("invalid")
-        if len(value) > self.most:
-            raise self.make_error("many")
-        if not all(map(self.named.fullmatch, value)):
-            raise self.make_error("name")
-        wrong = [name for name, text in value.items() if not self._fits(text)]
-        if wrong:
-            raise ValidationError({name: [self.error_messages["value"]] for name in wrong})
-        return value
-
-    def _fits(self, text: Any) -> bool:
-        return len(text) <= self.longest if isinstance(text, str) else text is None and self.removable
 
 
 class NewLeadSchema(BodySchema):
@@ -142,6 +68,9 @@ class NewLeadSchema(BodySchema):
     message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
     source = Line(allow_none=True, validate=validate.Length(max=100))
     attributes = Attributes(metadata={"description": "Whatever else is known: UTM tags, a page, a phone number."})
+    # They are for the traps, and no fields of a lead: see quarantine.traps.
+    _gotcha = fields.String(allow_none=True, metadata={"description": GOTCHA})
+    _ts = fields.String(allow_none=True, metadata={"description": TS})
 
 
 class Items(fields.List[Any]):

@@ -22,6 +22,7 @@ from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
 from leadapi.leads.merging import columns, differences
 from leadapi.leads.representations import ShownLead, show
 from leadapi.leads.storing import store
+from leadapi.quarantine import service as quarantine
 
 _update = update(queries.leads).where(queries.leads.c.id == bindparam("lead_id")).returning(*queries.shown)
 _delete = delete(queries.leads).where(queries.leads.c.id == bindparam("lead_id"))
@@ -186,6 +187,8 @@ def erase_lead(lead_id: int, *, expected: Container[str] | None = None, actor: s
     _expected(row, expected)
     events.forget(lead_id)
     idempotency.erase_records(lead_id)
+    if row is not None:
+        quarantine.forget(row.email_key)
     db.session.execute(_delete, {"lead_id": lead_id})
     if db.engine.dialect.name == "postgresql":
         db.session.execute(queries.sweep)

@@ -22,6 +22,7 @@ from leadapi.leads.service import LeadPage
 from leadapi.parsing import InvalidFields, flat
 from leadapi.preferences import APPLIED, PREFER, applied, resolution
 from leadapi.problems import HTML
+from leadapi.quarantine import traps
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -159,23 +160,25 @@ def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
         actor=actor(),
         tell_which=may_read_leads(),
         never_refuse=forms.is_form(),
-        keep=not forms.is_trap(),
+        caught=traps.spring(new_lead),
     )
     lead = cast("ShownLead", capture.lead)
-    logs.note(lead_id=lead.id)
+    logs.note(**({"quarantine_id": lead.id} if capture.caught else {"lead_id": lead.id}))
     headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
     return tagged(lead.json, lead.tag, status=201 if capture.created else 200, headers=headers)
 
 
 def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], dict[str, str]]:
     """The verdict on each item, and for the log, how many were stored."""
+    valid = [item for item in items if not isinstance(item, ValidationError)]
     captured = captures.capture_leads(
-        [item for item in items if not isinstance(item, ValidationError)],
+        valid,
         resolution=wish,
         actor=actor(),
         may_read=may_read_leads(),
+        caught=[traps.spring(item) for item in valid],
     )
-    logs.note(items=len(items), stored=sum(capture.created for capture in captured))
+    logs.note(items=len(items), stored=sum(capture.created and not capture.caught for capture in captured))
     rest = iter(captured)
     verdicts = [_invalid(item) if isinstance(item, ValidationError) else _verdict(next(rest)) for item in items]
     return {"items": verdicts}, applied(wish)

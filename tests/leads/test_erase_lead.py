@@ -41,6 +41,13 @@ def test_leaves_no_trace_of_the_person(client: FlaskClient, stored_lead: StoredL
     headers = {"Prefer": "resolution=ignore-duplicates", "Idempotency-Key": "batch"}
     assert client.post("/leads/batch", json=batch, headers=headers).status_code == 200
     client.delete(f"/leads/{body(client.get('/leads?email=third@example.com'))['items'][0]['id']}")
+    # What was caught, and the answers to it.
+    caught = new_lead(email=person["email"].upper(), _gotcha=f"{MARKER} was lured", _ts=MARKER)
+    for key in ("trap-1", "trap-2"):
+        assert client.post("/leads", json=caught, headers={"Idempotency-Key": key}).status_code == 201
+    kept = {"full_name": "Caught", "email": "fourth@example.com", "_gotcha": "x"}
+    both = {"items": [caught, kept]}
+    assert client.post("/leads/batch", json=both, headers={"Idempotency-Key": "traps"}).status_code == 200
     assert held(client.application, MARKER) != []
 
     response = client.delete("/leads/2")
@@ -48,6 +55,7 @@ def test_leaves_no_trace_of_the_person(client: FlaskClient, stored_lead: StoredL
     assert (response.status_code, response.data) == (204, b"")
     assert held(client.application, MARKER) == []
     assert held(client.application, "Another") != []
+    assert "quarantine" in held(client.application, "Caught")
 
 
 def test_what_remains_is_that_it_was_erased(client: FlaskClient, stored_lead: StoredLead) -> None:

@@ -1,0 +1,25 @@
+"""The HTTP side of traps."""
+
+from typing import Any
+
+from flask.views import MethodView
+
+from leadapi.api import Blueprint
+from leadapi.fields import STAMP, NoArgsSchema
+from leadapi.quarantine import schemas, traps
+
+blp = Blueprint("forms", __name__, url_prefix="/forms", description="What pages with a form need")
+
+
+@blp.route("/ts")
+class FormTimeView(MethodView):
+    """The time at which a page is shown."""
+
+    @blp.doc(operationId="getFormTime")
+    @blp.requires(None)
+    @blp.arguments(NoArgsSchema(), location="query")
+    @blp.response(200, schemas.FormTimeSchema, example=schemas.STAMP)
+    @blp.refuses(404, 422, 500)
+    def get(self, args: dict[str, Any]) -> dict[str, str]:
+        """Get the signed time for a form that is shown now, where `MIN_FILL_SECONDS` asks for one"""
+        return {STAMP: traps.make_stamp()}
