@@ -24,9 +24,9 @@ COLUMNS = (
 )
 # What a repeat may overwrite.
 REWRITTEN = ("full_name", "email", "company", "message", "source", "status", "attributes")
-# Each row changes a page of every index, somewhere. So these stay in memory (32 MiB), and go to the
+# Each row changes a page of every index, somewhere. So these stay in memory (24 MiB), and go to the
 # disk less often (at 40 MB of log), and what could be needed for undoing one row needs no file.
-SQLITE_PRAGMAS = ("cache_size = -32768", "wal_autocheckpoint = 10000", "temp_store = MEMORY")
+SQLITE_PRAGMAS = ("cache_size = -24576", "wal_autocheckpoint = 10000", "temp_store = MEMORY")
 
 # One row of `COLUMNS`.
 Values = tuple[str | None, ...]
