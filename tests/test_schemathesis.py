@@ -50,7 +50,9 @@ def config(request: pytest.FixtureRequest) -> schemathesis.Config:
     # What remains of a lead that was erased is that it was: its history outlives it.
     history = {"include-name": "GET /leads/{lead_id}/events", "checks": {"use_after_free": {"enabled": False}}}
     # What it remembers of earlier runs would make this one another than its seed says.
-    return schemathesis.Config.from_dict({"seed": seed, "generation": {"database": "none"}, "operations": [history]})
+    return schemathesis.Config.from_dict(
+        {"seed": seed, "generation": {"database": "none", "max_examples": 50}, "operations": [history]}
+    )
 
 
 def test_the_service_does_what_the_document_says(
