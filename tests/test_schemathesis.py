@@ -51,7 +51,7 @@ def config(request: pytest.FixtureRequest) -> schemathesis.Config:
     history = {"include-name": "GET /leads/{lead_id}/events", "checks": {"use_after_free": {"enabled": False}}}
     # What it remembers of earlier runs would make this one another than its seed says.
     return schemathesis.Config.from_dict(
-        {"seed": seed, "generation": {"database": "none", "max_examples": 50}, "operations": [history]}
+        {"seed": seed, "generation": {"database": "none", "max-examples": 50}, "operations": [history]}
     )
 
 

@@ -149,9 +149,9 @@ def test_what_a_service_commits_is_kept_only_with_the_rest(app: Flask) -> None:
     assert (again.body, again.replayed) == ("done", True)
 
 
+# A file has no connection to lose.
+@pytest.mark.parametrize("backend", ["postgresql"])
 def test_a_connection_that_is_lost_amid_it_is_a_503(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
-    if app.config["SQLALCHEMY_DATABASE_URI"].get_backend_name() == "sqlite":
-        pytest.skip("a file has no connection to lose")
     write(
         app,
         "CREATE FUNCTION hang_up() RETURNS trigger LANGUAGE plpgsql AS"
