@@ -153,10 +153,10 @@ def export(output: Path | None, **wishes: Any) -> None:
     with _written(output) as file, redirect_stdout(sys.stderr):
         migrations.require_current()
         db.session.rollback()
-        write: Callable[[exports.Chunks], Iterator[bytes]] = exports.WRITERS[args.pop("format", "csv")]
-        export = service.export_leads(**args)
+        file_format = args.pop("format", "csv")
+        export = service.export_leads(file_format=file_format, **args)
         with closing(export):
-            file.writelines(write(export.chunks))
+            file.writelines(exports.WRITERS[file_format](export.chunks))
         file.flush()
 
 

@@ -5,9 +5,11 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     BindParameter,
     ColumnElement,
+    FunctionElement,
     Select,
     Text,
     TextClause,
@@ -44,6 +46,31 @@ SHOWN = (
 shown = [*(leads.c[name] for name in SHOWN[:-1]), func.coalesce(leads.c.updated_at, leads.c.created_at)]
 
 
+class TimeText(FunctionElement[str]):
+    """A time as clients see it, written by the database."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(TimeText, "sqlite")
+def _sqlite_time(element: TimeText, compiler: SQLCompiler, **options: Any) -> str:
+    return f"replace(substr({compiler.process(element.clauses, **options)}, 1, 19), ' ', 'T') || 'Z'"
+
+
+@compiles(TimeText, "postgresql")
+def _postgresql_time(element: TimeText, compiler: SQLCompiler, **options: Any) -> str:
+    time = compiler.process(element.clauses, **options)
+    return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+
+
+# What clients see of a lead as text.
+texts = {column.name: column for column in shown[:-1]} | {
+    "created_at": TimeText(leads.c.created_at),
+    "updated_at": TimeText(shown[-1]),
+}
+
+
 class LeadJson(ColumnElement[str]):
     """What clients see of a lead as JSON text, made by the database."""
 
@@ -52,27 +79,24 @@ class LeadJson(ColumnElement[str]):
 
 
 @compiles(LeadJson, "sqlite")
-def _sqlite_json(_element: LeadJson, _compiler: SQLCompiler, **_options: Any) -> str:
-    wire = {
-        "created_at": "replace(substr(leads.created_at, 1, 19), ' ', 'T') || 'Z'",
-        "attributes": "json(leads.attributes)",
-        "updated_at": "replace(substr(coalesce(leads.updated_at, leads.created_at), 1, 19), ' ', 'T') || 'Z'",
-    }
-    pairs = ", ".join(f"'{name}', {wire.get(name, f'leads.{name}')}" for name in SHOWN)
+def _sqlite_json(_element: LeadJson, compiler: SQLCompiler, **options: Any) -> str:
+    wire = texts | {"attributes": func.json(leads.c.attributes)}
+    pairs = ", ".join(f"'{name}', {compiler.process(wire[name], **options)}" for name in SHOWN)
     return f"json_object({pairs})"
 
 
 @compiles(LeadJson, "postgresql")
-def _postgresql_json(_element: LeadJson, _compiler: SQLCompiler, **_options: Any) -> str:
-    written = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
-    wire = {
-        "created_at": written.format("leads.created_at"),
-        "attributes": "leads.attributes::json",
-        "updated_at": written.format("coalesce(leads.updated_at, leads.created_at)"),
-    }
-    columns = ", ".join(f"{wire.get(name, f'leads.{name}')} AS {name}" for name in SHOWN)
+def _postgresql_json(_element: LeadJson, compiler: SQLCompiler, **options: Any) -> str:
+    wire = texts | {"attributes": cast(leads.c.attributes, JSON)}
+    columns = ", ".join(f"{compiler.process(wire[name], **options)} AS {name}" for name in SHOWN)
     return f"(SELECT row_to_json(lead)::text FROM (SELECT {columns}) AS lead)"  # noqa: S608  # only our own words
 
+
+# The columns of a file of leads.
+EXPORTED: dict[str, list[ColumnElement[Any]]] = {
+    "csv": [texts[name] for name in SHOWN],
+    "ndjson": [leads.c.id, LeadJson()],
+}
 
 # What can be asked for, and what it means.
 FILTERS: dict[str, ColumnElement[bool]] = {

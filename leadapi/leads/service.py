@@ -43,7 +43,7 @@ class LeadPage:
 
 @dataclass(frozen=True)
 class LeadExport:
-    """Rows of `queries.SHOWN`, read as they are taken, from one snapshot and in constant memory."""
+    """Rows of `queries.EXPORTED`, read as they are taken, from one snapshot and in constant memory."""
 
     chunks: Iterator[Sequence[Sequence[Any]]]
     # Gives the connection back. It need not be called where all was taken.
@@ -108,14 +108,15 @@ def list_leads(
     return LeadPage(total, [row[1] for row in rows[:limit]], rows[limit - 1][0] if len(rows) > limit else None)
 
 
-def export_leads(*, descending: bool = False, **filters: Any) -> LeadExport:
+def export_leads(*, file_format: str, descending: bool = False, **filters: Any) -> LeadExport:
     """All leads that match, as they are at this moment.
 
+    :param file_format: one of `queries.EXPORTED`.
     :param filters: any of `email` (as `emails.normalize_email` returns it), `source`,
         `status`, and `created_from` and `created_to` (aware times, both included).
     """
     values = _values(filters)
-    statement = queries.matching(frozenset(values), queries.shown, descending=descending)
+    statement = queries.matching(frozenset(values), queries.EXPORTED[file_format], descending=descending)
     with ExitStack() as stack:
         # A connection of its own: the session ends with the request, and the rows are read after it.
         connection = stack.enter_context(db.engine.connect().execution_options(yield_per=CHUNK))

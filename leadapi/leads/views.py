@@ -225,7 +225,7 @@ def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A
     """A file that is written while it is sent."""
     media_type = accepted(exports.MEDIA_TYPES, format)
     extension = exports.MEDIA_TYPES[media_type]
-    export = service.export_leads(**args)
+    export = service.export_leads(file_format=extension, **args)
     response = Response(
         exports.WRITERS[extension](export.chunks),
         mimetype=media_type,
