@@ -20,6 +20,7 @@ from leadapi.config import Settings
 from leadapi.fields import MAX_ID, Cursor
 from leadapi.idempotency import once
 from leadapi.parsing import Parser
+from leadapi.preferences import media_types
 from leadapi.rate_limits import HEADERS
 
 VERSION = "1.0.0"
@@ -48,9 +49,10 @@ def accepted(offered: Mapping[str, str], asked_for: str | None = None) -> str:
     for media_type, name in offered.items():
         if name == asked_for:
             return media_type
-    if not request.accept_mimetypes:
+    accept = media_types()
+    if not accept:
         return next(iter(offered))
-    chosen = request.accept_mimetypes.best_match(offered)
+    chosen = accept.best_match(offered)
     if chosen is None:
         raise NotAcceptable(f"This address answers with {' or '.join(offered)}.")
     return chosen

@@ -22,7 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePoo
 from sqlalchemy.types import TypeDecorator
 
 from leadapi.config import IN_MEMORY, Settings
-from leadapi.locks import WriteLock
+from leadapi.locks import WriteLock, WriteLockUnavailable
 
 # How long a request may wait for a connection, a lock or a statement before it is answered 503.
 WAIT_SECONDS = 5
@@ -154,22 +154,25 @@ def one_transaction() -> Iterator[None]:
             joined.reset(token)
 
 
-def scrub() -> None:
+def scrub(engine: Engine) -> None:
     """Leave no copy of what was deleted beside the database: SQLite's log (WAL) has pages as they were.
 
-    Call it after the commit. A reader that is still at an old page is left alone: then the log says
-    so, and the next call does it, which is at the next erasure or start.
-
-    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+    Call it after the commit. A reader that is still at an old page is left alone, and so are others
+    who have been writing for too long: then the log says so, and the next call does it, which is at
+    the end of an export, or at the next erasure or start.
     """
-    if db.engine.dialect.name != "sqlite" or db.engine.url.database in IN_MEMORY:
+    if engine.dialect.name != "sqlite" or engine.url.database in IN_MEMORY:
         return
-    with driver_errors(None, db.engine.dialect), closing(db.engine.raw_connection()) as connection:
-        # No two connections may be at the log at once. The lock is freed when the connection goes back.
-        connection.info["write_lock"] = connection.info["write_queue"].acquire(time.monotonic() + WAIT_SECONDS)
-        driver: Any = connection.driver_connection
-        driver.execute(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
-        busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    try:
+        with driver_errors(None, engine.dialect), closing(engine.raw_connection()) as connection:
+            # No two connections may be at the log at once. The lock is freed when the connection goes back.
+            connection.info["write_lock"] = connection.info["write_queue"].acquire(time.monotonic() + WAIT_SECONDS)
+            driver: Any = connection.driver_connection
+            driver.execute(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
+            busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except WriteLockUnavailable:
+        # What the caller did is done.
+        busy = True
     if busy:
         logger.warning("database.wal_still_read")
 

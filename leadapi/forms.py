@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
 from leadapi.fields import HONEYPOT, MAX_FIELDS, OWN, STAMP
+from leadapi.preferences import media_types
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -72,7 +73,7 @@ def is_from_visitor() -> bool:
     """Whether the answer is for a person in a browser, and not for a program."""
     if request.method != "POST" or request.mimetype not in MEDIA_TYPES:
         return False
-    accept = request.accept_mimetypes
+    accept = media_types()
     return not accept or accept["text/html"] >= accept["application/json"]
 
 

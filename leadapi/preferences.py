@@ -1,8 +1,9 @@
-"""What clients would like (RFC 7240): a preference that is not known, or makes no sense, is ignored."""
+"""What clients would like: a preference (RFC 7240) that is not known, or makes no sense, is ignored."""
 
 import re
 
 from flask import request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_list_header
 
 PREFER = {
@@ -22,6 +23,11 @@ APPLIED = {
 WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 PREFERENCE = re.compile(rf'({WORD})[ \t]*(?:=[ \t]*(?:({WORD})|"((?:[^"\\]|\\.)*)")?)?[ \t]*(?:;.*)?', re.ASCII)
 RESOLUTIONS = ("merge-duplicates", "ignore-duplicates")
+
+
+def media_types() -> MIMEAccept:
+    """Those that the client takes. Each is to be had in one form only, so their parameters say nothing."""
+    return MIMEAccept([(name.partition(";")[0].strip(), quality) for name, quality in request.accept_mimetypes])
 
 
 def resolution() -> str | None:

@@ -63,17 +63,21 @@ def capture_lead(
     :param resolution: `MERGE`, `IGNORE`, or None to refuse a repeat.
     :param actor: the id of the key that does it.
     :param tell_which: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
-    :param never_refuse: whether what cannot be merged is only kept in the lead's history.
+    :param never_refuse: whether attributes that are too many for the lead are only kept in its history.
     :param caught: why it is put into the quarantine, and only looks as if it were stored; None for what is let in.
     :raises EmailTaken: a lead with this address exists, and there is no resolution.
     :raises TooManyAttributes: after the merge it would have more of them than are kept.
     """
     if resolution is None and caught is None:
         return Capture(service.create_lead(**new_lead, actor=actor, tell_which=tell_which), created=True)
-    options: dict[str, Any] = {"actor": actor, "may_read": tell_which, "caught": [caught]}
-    (capture,) = capture_leads([new_lead], resolution=resolution, **options)
-    if capture.refusal and never_refuse:
-        (capture,) = capture_leads([new_lead], resolution=IGNORE, **options)
+    (capture,) = capture_leads(
+        [new_lead],
+        resolution=resolution,
+        actor=actor,
+        may_read=tell_which,
+        never_refuse=never_refuse,
+        caught=[caught],
+    )
     if capture.refusal:
         raise capture.refusal
     return capture
@@ -85,6 +89,7 @@ def capture_leads(
     resolution: str | None = None,
     actor: str | None = None,
     may_read: bool = True,
+    never_refuse: bool = False,
     caught: Sequence[str | None] = (),
 ) -> list[Capture]:
     """Store many leads in one transaction, and say of each, in their order, what became of it.
@@ -96,6 +101,7 @@ def capture_leads(
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param actor: the id of the key that does it.
     :param may_read: whether a repeat may show more of the lead than was sent.
+    :param never_refuse: see `capture_lead`.
     :param caught: of each, see `capture_lead`; may be left out where all are let in.
     """
     reasons = caught or [None] * len(new_leads)
@@ -105,7 +111,7 @@ def capture_leads(
     for left in reversed(range(TRIES if new_leads else 0)):
         begin_write()
         try:
-            stored = iter(_capture(let_in, resolution, actor, may_read) if let_in else ())
+            stored = iter(_capture(let_in, resolution, actor, may_read, never_refuse) if let_in else ())
             kept = iter(_catch(suspects) if suspects else ())
             captures = [next(kept if reason else stored) for reason in reasons]
             db.session.commit()
@@ -140,7 +146,9 @@ def _catch(suspects: Sequence[tuple[NewLead, str]]) -> list[Capture]:
     return captures
 
 
-def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | None, may_read: bool) -> list[Capture]:
+def _capture(
+    new_leads: Sequence[NewLead], resolution: str | None, actor: str | None, may_read: bool, never_refuse: bool
+) -> list[Capture]:
     time = now()
     keys = [email_key(lead["email"]) for lead in new_leads]
     new = _insert(new_leads, keys, time)
@@ -155,7 +163,7 @@ def _capture(new_leads: Sequence[NewLead], resolution: str | None, actor: str | 
             captures.append(Capture(None, refusal=EmailTaken()))
         else:
             try:
-                lead, difference = leads.change(key, new_lead if resolution == MERGE else {})
+                lead, difference = leads.change(key, new_lead if resolution == MERGE else {}, what_fits=never_refuse)
             except TooManyAttributes as exc:
                 captures.append(Capture(None, refusal=exc))
                 continue
@@ -202,12 +210,13 @@ class _Leads:
         self._rows[key] = row
         return show(row)
 
-    def change(self, key: str, new_lead: NewLead) -> tuple[ShownLead, Difference]:
+    def change(self, key: str, new_lead: NewLead, *, what_fits: bool) -> tuple[ShownLead, Difference]:
         """Let what is given and not null overwrite what is there."""
         if key not in self._states:
             self._states[key] = orjson.loads(show(self._rows[key]).json)
         state = self._states[key]
-        difference = differences(state, {name: value for name, value in new_lead.items() if value is not None})
+        given = {name: value for name, value in new_lead.items() if value is not None}
+        difference = differences(state, given, what_fits=what_fits)
         if difference:
             self._changed.add(key)
             state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": self._time}

@@ -46,7 +46,8 @@ class LeadExport:
     """Rows of `queries.EXPORTED`, read as they are taken, from one snapshot and in constant memory."""
 
     chunks: Iterator[Sequence[Sequence[Any]]]
-    # Gives the connection back. It need not be called where all was taken.
+    # Gives the connection back, which is done already where all was taken, and lets SQLite forget
+    # what was erased meanwhile.
     close: Callable[[], None]
 
 
@@ -99,7 +100,8 @@ def list_leads(
     """
     values = _values(filters)
     names = frozenset(values)
-    bounded = not descending and db.engine.dialect.name != "sqlite"
+    # Of an address there is one lead at most, and no page after it on which another could be missed.
+    bounded = not descending and "email_key" not in names and db.engine.dialect.name != "sqlite"
     # One more than asked for tells whether there is a next page.
     bounds = {"limit": limit + 1, "offset": offset, "after": after}
     statement = queries.page(names, descending=descending, after=after is not None, until=bounded)
@@ -117,12 +119,19 @@ def export_leads(*, file_format: str, descending: bool = False, **filters: Any) 
     """
     values = _values(filters)
     statement = queries.matching(frozenset(values), queries.EXPORTED[file_format], descending=descending)
+    # Kept, because the rows are read after the request, whose app is gone then.
+    engine = db.engine
     with ExitStack() as stack:
-        # A connection of its own: the session ends with the request, and the rows are read after it.
-        connection = stack.enter_context(db.engine.connect().execution_options(yield_per=CHUNK))
+        # A connection of its own: the session ends with the request.
+        connection = stack.enter_context(engine.connect().execution_options(yield_per=CHUNK))
         rows = stack.enter_context(closing(connection.execute(statement, values)))
         resources = stack.pop_all()
-    return LeadExport(_taking(rows, resources), resources.close)
+
+    def close() -> None:
+        resources.close()
+        scrub(engine)
+
+    return LeadExport(_taking(rows, resources), close)
 
 
 def show_lead(lead_id: int, *, expected: Container[str] | None = None) -> ShownLead:
@@ -195,7 +204,7 @@ def erase_lead(lead_id: int, *, expected: Container[str] | None = None, actor: s
         db.session.execute(queries.sweep)
     events.record([events.event(lead_id=lead_id, type=events.ERASED, time=now(), actor=actor)])
     db.session.commit()
-    scrub()
+    scrub(db.engine)
 
 
 def list_events(lead_id: int, **part: Any) -> events.EventPage:

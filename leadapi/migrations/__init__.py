@@ -49,7 +49,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         try:
             require_current()
             db.session.rollback()
-            scrub()
+            scrub(db.engine)
         except SchemaNotCurrent as exc:
             logger.warning("database.schema_not_current", extra={"reason": str(exc)})
         except (OperationalError, WriteLockUnavailable) as exc:

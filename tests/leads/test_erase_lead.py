@@ -128,6 +128,46 @@ def test_a_reader_of_old_pages_is_left_alone_and_the_next_start_finishes(
     assert make_url(database_url).database is not None
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("is_read_to_its_end", [True, False])
+def test_an_export_that_ends_later_leaves_no_trace_either(
+    client: FlaskClient, stored_lead: StoredLead, *, is_read_to_its_end: bool
+) -> None:
+    stored_lead()
+    # More than are read at once.
+    plain = {"full_name": "Another", "email": "another.{}@example.com"}
+    items = [plain | {"email": plain["email"].format(number)} for number in range(1500)]
+    for start in range(0, len(items), 500):
+        client.post("/leads/batch", json={"items": items[start : start + 500]})
+    export = client.get("/leads/export", buffered=False)
+    chunks = iter(export.response)
+    next(chunks)
+    assert client.delete("/leads/1").status_code == 204
+
+    if is_read_to_its_end:
+        list(chunks)
+    export.close()
+
+    assert held(client.application, MARKER) == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_who_cannot_write_can_export(
+    client: FlaskClient, database_url: str, stored_lead: StoredLead, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored_lead()
+    lock = Path(f"{make_url(database_url).database}.lock")
+    lock.unlink()
+    lock.mkdir()
+
+    export = client.get("/leads/export")
+    text = export.text
+    export.close()
+
+    assert MARKER in text
+    assert "database.wal_still_read" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_what_counts_have_left_of_a_source_is_swept(app: Flask, stored_lead: StoredLead) -> None:
     """Writers at the same time may leave rows behind that are nothing together."""

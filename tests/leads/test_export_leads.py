@@ -30,6 +30,8 @@ HEADER = [
         ("", "*/*", "text/csv"),
         ("", "text/csv", "text/csv"),
         ("", "text/*;q=0.5, application/x-ndjson", "application/x-ndjson"),
+        ("", "text/csv; charset=utf-8; header=present", "text/csv"),
+        ("", 'application/x-ndjson;charset="utf-8", text/csv;q=0.5', "application/x-ndjson"),
         ("?format=csv", "application/x-ndjson", "text/csv"),
         ("?format=ndjson", None, "application/x-ndjson"),
         ("?format=ndjson", "text/html", "application/x-ndjson"),

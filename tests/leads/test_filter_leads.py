@@ -132,6 +132,20 @@ def test_finds_the_lead_of_an_address_in_any_spelling(client: FlaskClient, store
     assert body(client.get("/leads?email=nobody@example.com")) == {"total": 0, "items": []}
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_finds_the_lead_of_an_address_while_an_earlier_one_is_not_committed(
+    client: FlaskClient, app: Flask, stored_lead: StoredLead
+) -> None:
+    with app.app_context(), db.engine.connect() as earlier:
+        values = "('Z D', 'z', 'z', now())"
+        earlier.execute(text(f"INSERT INTO leads (full_name, email, email_key, created_at) VALUES {values}"))
+        stored = stored_lead()
+
+        page = body(client.get("/leads", query_string={"email": stored["email"]}))
+
+    assert page == {"total": 1, "items": [stored]}
+
+
 def test_finds_the_leads_of_a_source(client: FlaskClient, stored_lead: StoredLead) -> None:
     stored = [stored_lead(source=source) for source in ("a", "b", None, "a", "A", "a ")]
 

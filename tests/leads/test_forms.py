@@ -101,17 +101,22 @@ def test_a_repeat_is_merged_and_looks_as_the_first(client: FlaskClient, send: Se
     assert [event["type"] for event in events] == ["lead.created", "lead.repeated"]
 
 
-def test_a_repeat_that_cannot_be_merged_is_kept_in_the_history(
+def test_of_a_repeat_with_too_many_attributes_what_fits_is_merged_and_all_is_kept_in_the_history(
     client: FlaskClient, send: Send, stored_lead: StoredLead
 ) -> None:
-    first = stored_lead(attributes={f"a{number}": "1" for number in range(50)})
+    first = stored_lead(attributes={f"a{number}": "1" for number in range(49)})
+    sent = {"full_name": f"{MARKER} again", "email": first["email"], "message": f"{MARKER} once more"}
 
-    response = send({"full_name": f"{MARKER} again", "email": first["email"], "phone": "1"})
+    response = send({**sent, "phone": "2", "a0": "3", "fax": "4"})
 
-    assert response.status_code == 200
-    assert leads(client) == [first]
-    events = body(client.get(f"/leads/{first['id']}/events"))["items"]
-    assert events[-1]["data"]["sent"]["attributes"] == {"phone": "1"}
+    assert (response.status_code, response.mimetype) == (200, "text/html")
+    (lead,) = leads(client)
+    assert {name: lead[name] for name in sent} == sent
+    assert lead["attributes"] == {**first["attributes"], "a0": "3", "phone": "2"}
+    event = body(client.get("/leads/1/events"))["items"][-1]
+    assert event["data"]["resolution"] == "merge-duplicates"
+    assert event["data"]["sent"] == {**sent, "attributes": {"phone": "2", "a0": "3", "fax": "4"}}
+    assert event["data"]["changes"]["attributes"] == {"from": first["attributes"], "to": lead["attributes"]}
 
 
 def test_the_visitor_is_sent_where_the_operator_allows(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
@@ -167,6 +172,8 @@ def test_a_program_gets_json(client: FlaskClient, send: Send, new_lead: NewLead)
         ("application/json;q=0.9, text/html", "text/html"),
         ("application/json, text/html;q=0.9", JSON),
         ("application/*", JSON),
+        ("application/json; charset=utf-8", JSON),
+        ("text/html; charset=utf-8, application/json; charset=utf-8", "text/html"),
         ("image/png", "text/html"),
     ],
 )

@@ -106,15 +106,16 @@ def test_release_merges_what_has_an_address_that_is_stored(
     assert events(client, 1) == ["lead.created", "lead.repeated"]
 
 
-def test_release_keeps_what_cannot_be_merged_in_the_history(
+def test_release_merges_what_fits_into_the_lead(
     app: Flask, client: FlaskClient, stored_lead: StoredLead, new_lead: NewLead
 ) -> None:
     known = stored_lead(attributes={f"a{number}": "1" for number in range(50)})
-    trap(client, new_lead(email=known["email"], attributes={"phone": "1"}))
+    trap(client, new_lead(email=known["email"], message=f"{MARKER} again", attributes={"phone": "1"}))
 
     run(app, "release", "2")
 
-    assert leads(client) == [known]
+    (lead,) = leads(client)
+    assert (lead["message"], lead["attributes"]) == (f"{MARKER} again", known["attributes"])
     assert events(client, 1) == ["lead.created", "lead.repeated"]
 
 
