@@ -21,6 +21,8 @@ MEDIA_TYPES = (URLENCODED, MULTIPART)
 NEXT = "_next"
 # These are left to the schema, because JSON can have them, too.
 TRAPS = (HONEYPOT, STAMP)
+# RFC 2046, 5.1.1. It is looked for at every place of the body, so a long one could cost much.
+LONGEST_BOUNDARY = 70
 
 Fields = Mapping[str, list[str]]
 
@@ -86,7 +88,7 @@ def _urlencoded(body: bytes) -> list[tuple[str, str]]:
 def _multipart(req: Request, body: bytes) -> Iterator[tuple[str, str]]:
     """Werkzeug's decoder, without its parser, which writes files to the disk."""
     boundary = req.mimetype_params.get("boundary", "").encode()
-    if not boundary:
+    if not 1 <= len(boundary) <= LONGEST_BOUNDARY:
         raise ValueError
     decoder = MultipartDecoder(boundary, max_parts=MAX_FIELDS)
     decoder.receive_data(_named_as_browsers_do(body, boundary))

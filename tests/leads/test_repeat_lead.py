@@ -1,6 +1,7 @@
 """POST /leads with Prefer: what becomes of a second message from one address."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -149,6 +150,17 @@ def test_ignores_a_preference_that_it_does_not_know(client: FlaskClient, stored_
     assert response.status_code == 409
     assert response.data == b'{"detail":"Lead with this email already exists."}'
     assert "Preference-Applied" not in response.headers
+
+
+def test_a_preference_that_is_mostly_spaces_takes_no_time(client: FlaskClient, new_lead: NewLead) -> None:
+    headers = {"Prefer": ", ".join([f"a{' ' * 8000}(", f"a={' ' * 8000}(", f'a="b"{" " * 8000}('] * 2)}
+
+    started = time.thread_time()
+    response = client.post("/leads", json=new_lead(), headers=headers)
+    seconds = time.thread_time() - started
+
+    assert response.status_code == 201
+    assert seconds < 1
 
 
 def test_fifty_at_once_are_one_lead_and_fifty_events(app: Flask) -> None:
