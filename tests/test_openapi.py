@@ -122,6 +122,12 @@ def test_every_operation_has_a_name_a_summary_a_tag_and_an_example_of_each_body(
             assert content.keys() == {"schema", "example"}, (method, path)
 
 
+def test_an_answer_of_several_kinds_says_when_it_comes(document: Json) -> None:
+    answer = document["paths"]["/leads"]["post"]["responses"]["200"]
+
+    assert answer["description"] == "A repeat, treated as preferred; for people who sent a form, a page"
+
+
 def test_every_example_fits_its_schema(document: Json) -> None:
     for method, path, operation in operations(document):
         for content in bodies(document, operation):
