@@ -137,6 +137,13 @@ def test_every_example_fits_its_schema(document: Json) -> None:
                 assert "example" not in header or faults(document, header["schema"], header["example"]) == []
 
 
+def test_no_parameter_has_a_value_that_the_page_would_send_by_itself(document: Json) -> None:
+    # Swagger UI does with an example. With one for a key, the second lead is another request with the same key.
+    for method, path, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            assert parameter.keys().isdisjoint({"example", "examples"}), (method, path, parameter["name"])
+
+
 def bodies(document: Json, operation: Json) -> Iterator[Json]:
     """Every body of an operation: of the request, and of each answer."""
     yield from operation.get("requestBody", {}).get("content", {}).values()
