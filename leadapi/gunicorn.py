@@ -5,6 +5,7 @@ is imported. Nothing else of leadapi imports it. A name here that equals one of 
 is taken for that setting, `config` for example.
 """
 
+import gc
 import signal
 from typing import Any
 
@@ -45,6 +46,11 @@ control_socket_disable = True
 worker_tmp_dir = "/dev/shm"  # noqa: S108  # gunicorn makes its file there safely
 
 logconfig_dict = logs.dict_config(_settings.log_level)
+
+
+def when_ready(_server: Any) -> None:
+    """Keep what was built for all workers out of every search for garbage: the last one would hold up a stop."""
+    gc.freeze()
 
 
 def post_fork(_server: Any, worker: Any) -> None:

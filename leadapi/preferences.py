@@ -11,8 +11,8 @@ PREFER = {
     "name": "Prefer",
     "description": "`resolution=merge-duplicates` or `resolution=ignore-duplicates`: what to do with a lead whose"
     " address is taken, instead of refusing it. In a merge, fields that are given and not null overwrite the lead's.",
+    # No example: /docs would send it with every lead.
     "schema": {"type": "string"},
-    "example": "resolution=merge-duplicates",
 }
 APPLIED = {
     "description": "The preference that was followed.",

@@ -122,6 +122,12 @@ def test_every_operation_has_a_name_a_summary_a_tag_and_an_example_of_each_body(
             assert content.keys() == {"schema", "example"}, (method, path)
 
 
+def test_an_answer_of_several_kinds_says_when_it_comes(document: Json) -> None:
+    answer = document["paths"]["/leads"]["post"]["responses"]["200"]
+
+    assert answer["description"] == "A repeat, treated as preferred; for people who sent a form, a page"
+
+
 def test_every_example_fits_its_schema(document: Json) -> None:
     for method, path, operation in operations(document):
         for content in bodies(document, operation):
@@ -129,6 +135,13 @@ def test_every_example_fits_its_schema(document: Json) -> None:
         for answer in answers(document, operation).values():
             for header in (resolve(document, header) for header in answer["headers"].values()):
                 assert "example" not in header or faults(document, header["schema"], header["example"]) == []
+
+
+def test_no_parameter_has_a_value_that_the_page_would_send_by_itself(document: Json) -> None:
+    # Swagger UI does with an example. With one for a key, the second lead is another request with the same key.
+    for method, path, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            assert parameter.keys().isdisjoint({"example", "examples"}), (method, path, parameter["name"])
 
 
 def bodies(document: Json, operation: Json) -> Iterator[Json]:

@@ -27,8 +27,8 @@ KEY = {
     "name": "Idempotency-Key",
     "description": "Makes it safe to send a request again: for `IDEMPOTENCY_HOURS`, the same request with the same key"
     " gets the first answer and does nothing. Best a UUID, quoted or not.",
+    # No example: /docs would send it with every lead.
     "schema": {"type": "string", "pattern": PATTERN},
-    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 }
 REPLAYED = {
     "description": "`true` where this is the answer to an earlier request with the same `Idempotency-Key`.",

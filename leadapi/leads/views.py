@@ -40,11 +40,17 @@ class LeadsView(MethodView):
     @blp.response(
         200,
         schemas.LeadSchema,
-        description="A repeat, treated as preferred; for people who sent a form, a page",
         example=schemas.LEAD,
         headers={"ETag": ETAG | {"required": False}, "Preference-Applied": APPLIED},
     )
-    @blp.response(200, HTML["schema"], content_type="text/html", example=HTML["example"])
+    @blp.response(
+        200,
+        HTML["schema"],
+        content_type="text/html",
+        # Of all that is said of one status, flask-smorest keeps the description that comes last here.
+        description="A repeat, treated as preferred; for people who sent a form, a page",
+        example=HTML["example"],
+    )
     @blp.alt_response(303, description="The page that a form asks for", headers={"Location": schemas.NEXT_PAGE})
     @blp.leads_to(201, schemas.LINKS)
     @blp.leads_to(200, schemas.LINKS)
