@@ -5,6 +5,7 @@ found here decides when to ask them, never what a request says, so the two canno
 """
 
 import re
+from io import SEEK_CUR, BytesIO
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from leadapi import parsing
 LINE_BYTES = 2**16
 HEAD_BYTES = 2 * LINE_BYTES
 HEAD_END = b"\r\n\r\n"
+PACKET_BYTES = 8192
 
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[^\r\n]*\r\n")
 CHUNK_LINE_BYTES = 8192
@@ -32,20 +34,16 @@ def parser_settings(cfg: Any) -> SimpleNamespace:
     )
 
 
-class Memory:
+class Memory(BytesIO):
     """What gunicorn's parsers read from: bytes that are all there."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
     def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes:
-        """So many bytes, or all."""
-        taken, self.data = (self.data, b"") if size is None else (self.data[:size], self.data[size:])
-        return taken
+        """So many bytes, or what a network would bring at once: for each chunk, all that was read is copied."""
+        return super().read(size or read_ahead or PACKET_BYTES)
 
     def unread(self, data: bytes) -> None:
-        """Put bytes back to the front."""
-        self.data = data + self.data
+        """Put back what was read last."""
+        self.seek(-len(data), SEEK_CUR)
 
 
 class Incoming:
