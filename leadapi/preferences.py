@@ -22,9 +22,7 @@ APPLIED = {
 
 WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # No two runs of spaces stand side by side: where nothing fits, each way to share them out would be tried.
-PREFERENCE = re.compile(
-    rf'({WORD})[ \t]*(?:=[ \t]*(?:(?:({WORD})|"((?:[^"\\]|\\.)*)")[ \t]*)?)?(?:;.*)?', re.ASCII
-)
+PREFERENCE = re.compile(rf'({WORD})[ \t]*(?:=[ \t]*(?:(?:({WORD})|"((?:[^"\\]|\\.)*)")[ \t]*)?)?(?:;.*)?', re.ASCII)
 RESOLUTIONS = ("merge-duplicates", "ignore-duplicates")
 
 
