@@ -1,5 +1,6 @@
 """flask leads export, and that what it writes can be imported again."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -84,6 +85,24 @@ def test_a_file_is_there_when_it_is_whole(
     assert path.read_bytes() == whole == client.get("/leads/export?format=ndjson").data.splitlines(keepends=True)[0]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in tmp_path.iterdir() if "leads.ndjson" in file.name] == ["leads.ndjson"]
+
+
+def test_what_is_no_file_stays_what_it_is(app: Flask, stored_lead: StoredLead, tmp_path: Path) -> None:
+    stored_lead()
+    pipe, link, path = tmp_path / "pipe", tmp_path / "link.csv", tmp_path / "leads.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(path)
+
+    # Open for both, so that nobody waits for the other end.
+    with os.fdopen(os.open(pipe, os.O_RDWR), "rb", buffering=0) as end:
+        piped = app.test_cli_runner().invoke(args=["leads", "export", "-o", str(pipe)])
+        through = end.read(2**16)
+    linked = app.test_cli_runner().invoke(args=["leads", "export", "-o", str(link)])
+
+    assert (piped.exit_code, linked.exit_code) == (0, 0)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert through == path.read_bytes() != b""
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
