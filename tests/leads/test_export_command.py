@@ -94,7 +94,7 @@ def test_what_is_no_file_stays_what_it_is(app: Flask, stored_lead: StoredLead, t
     link.symlink_to(path)
 
     # Open for both, so that nobody waits for the other end.
-    with os.fdopen(os.open(pipe, os.O_RDWR), "rb", buffering=0) as end:
+    with os.fdopen(os.open(pipe, os.O_RDWR | os.O_NONBLOCK), "rb", buffering=0) as end:
         piped = app.test_cli_runner().invoke(args=["leads", "export", "-o", str(pipe)])
         through = end.read(2**16)
     linked = app.test_cli_runner().invoke(args=["leads", "export", "-o", str(link)])
