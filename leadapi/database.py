@@ -16,7 +16,8 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, UniqueConstraint, event
-from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 from sqlalchemy.types import TypeDecorator
@@ -157,9 +158,9 @@ def one_transaction() -> Iterator[None]:
 def scrub(engine: Engine) -> None:
     """Leave no copy of what was deleted beside the database: SQLite's log (WAL) has pages as they were.
 
-    Call it after the commit. A reader that is still at an old page is left alone, and so are others
-    who have been writing for too long: then the log says so, and the next call does it, which is at
-    the end of an export, or at the next erasure or start.
+    Call it after the commit, which it cannot undo: it raises nothing. A reader that is still at an
+    old page is left alone, and so is who has been writing for too long: then the log says so, and the
+    next call does it, which is at the end of an export, or at the next erasure or start.
     """
     if engine.dialect.name != "sqlite" or engine.url.database in IN_MEMORY:
         return
@@ -170,8 +171,7 @@ def scrub(engine: Engine) -> None:
             driver: Any = connection.driver_connection
             driver.execute(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
             busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except WriteLockUnavailable:
-        # What the caller did is done.
+    except (OperationalError, PoolTimeout, WriteLockUnavailable):
         busy = True
     if busy:
         logger.warning("database.wal_still_read")
