@@ -21,5 +21,5 @@ class FormTimeView(MethodView):
     @blp.response(200, schemas.FormTimeSchema, example=schemas.STAMP)
     @blp.refuses(404, 422, 500)
     def get(self, args: dict[str, Any]) -> dict[str, str]:
-        """Get the signed time for a form that is shown now, where `MIN_FILL_SECONDS` asks for one"""
+        """Get the signed time for a form that is shown now"""
         return {STAMP: traps.make_stamp()}
