@@ -43,10 +43,13 @@ class Lead(Base):
 class LeadCount(Base):
     """How many leads there are, kept instead of counted, so that it costs the same for any number.
 
-    Triggers keep it, in the transaction that changes the leads, so it is exact after a bulk
-    insert by hand, a rollback or a crash, too. `counted` is '' for all leads and 'source:x' for
-    those from the source x. On PostgreSQL a count may have several rows, one for each of the
-    writers that were at work at the same time, and is their sum; see migration 0002.
+    `counted` is '' for all leads and 'source:x' for those from the source x, as far as the mark: the
+    row 'mark' has the last id that is in the numbers. The few leads after it are counted when somebody
+    asks, so that a new one need not touch what is kept. Now and then a new one moves the mark on.
+
+    Triggers do all this, in the transaction that changes the leads, so the total is exact after a bulk
+    insert by hand, a rollback or a crash, too. On PostgreSQL a count may have several rows, one for each
+    of the writers that were at work at the same time, and is their sum; see migrations 0002 and 0009.
     """
 
     __tablename__ = "lead_counts"

@@ -149,13 +149,20 @@ def total(filters: frozenset[str]) -> Statement:
 
 
 def _total(filters: frozenset[str]) -> Select[Any]:
-    if filters <= {"source"}:
-        source: BindParameter[str] = bindparam("source")
-        counted = literal_column("'source:'", Text).concat(source) if filters else literal_column("''", Text)
-        # PostgreSQL's sum of whole numbers is a decimal.
-        number = cast(func.coalesce(func.sum(counts.c.number), 0), BigInteger)
-        return select(number).where(counts.c.counted == counted)
-    return select(func.count()).select_from(leads).where(*(FILTERS[name] for name in sorted(filters)))
+    matching = select(func.count()).select_from(leads).where(*(FILTERS[name] for name in sorted(filters)))
+    if not filters <= {"source"}:
+        return matching
+    # What is kept, and what has come since: see LeadCount.
+    source: BindParameter[str] = bindparam("source")
+    counted = literal_column("'source:'", Text).concat(source) if filters else literal_column("''", Text)
+    # PostgreSQL's sum of whole numbers is a decimal.
+    number = cast(func.coalesce(func.sum(counts.c.number), 0), BigInteger)
+    kept = select(number).where(counts.c.counted == counted)
+    mark = select(counts.c.number).where(counts.c.counted == literal_column("'mark'"))
+    # The largest id there is. Without an end, PostgreSQL would expect a third of the table after the mark.
+    end = select(literal_column(str(2**63 - 1), BigInteger))
+    since = matching.where(leads.c.id > mark.scalar_subquery(), leads.c.id <= end.scalar_subquery())
+    return select(kept.scalar_subquery() + since.scalar_subquery())
 
 
 # One lead, for a transaction that changes it: PostgreSQL lets no other one change it meanwhile.
@@ -211,4 +218,4 @@ reserving: dict[str, list[TextClause]] = {
 
 # What PostgreSQL's writers have left of sources that no lead has any more: see migration 0002.
 _emptied = select(counts.c.counted).group_by(counts.c.counted).having(func.sum(counts.c.number) == 0).subquery()
-sweep = select(func.take_from_lead_count(_emptied.c.counted, 0)).where(_emptied.c.counted != "")
+sweep = select(func.take_from_lead_count(_emptied.c.counted, 0)).where(_emptied.c.counted.startswith("source:"))

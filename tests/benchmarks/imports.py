@@ -49,7 +49,9 @@ def count(url: str) -> tuple[int, int, int, int]:
     engine = create_engine(config.load({"DATABASE_URL": url}).database_url)
     statements = (
         "SELECT count(*) FROM leads",
-        "SELECT coalesce(sum(number), 0) FROM lead_counts WHERE counted = ''",
+        """SELECT coalesce(sum(number), 0) + (
+            SELECT count(*) FROM leads WHERE id > (SELECT number FROM lead_counts WHERE counted = 'mark')
+        ) FROM lead_counts WHERE counted = ''""",
         "SELECT count(DISTINCT email_key) FROM leads",
         "SELECT count(DISTINCT lead_id) FROM events WHERE type = 'lead.created'",
     )

@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
@@ -63,16 +64,19 @@ Results = dict[tuple[str, int, str], list[load.Sample]]
 class Service:
     """A running service with so many leads."""
 
-    def __init__(self, name: str, url: str, size: int, folder: Path) -> None:
-        self.name, self.size = name, size
+    def __init__(self, name: str, url: str, size: int, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.name, self.url, self.size = name, url, size
         self.engine = _fill(url, size)
         folder.mkdir()
-        self.server = Server({"DATABASE_URL": url}, folder, log=folder / "log")
+        self.server = Server({"DATABASE_URL": url, **(settings or {})}, folder, log=folder / "log")
 
-    def measure(self, path: str, *, seconds: int, script: str | None) -> load.Sample:
+    def measure(
+        self, path: str, *, seconds: int, script: str | None, headers: Mapping[str, str] | None = None
+    ) -> load.Sample:
         """One sample of an address; what it has added is taken away again."""
         address = path.format(last=Cursor.encode(self.size - 50), middle=self.size // 2)
-        sample = load.measure(self.server.url + address, self.server.process.pid, seconds=seconds, script=script)
+        master = self.server.process.pid
+        sample = load.measure(self.server.url + address, master, seconds=seconds, script=script, headers=headers)
         if script:
             self.remove_new()
         return sample
@@ -147,10 +151,12 @@ def main() -> None:
                 if options.only != "sqlite":
                     services.append(Service("PostgreSQL", postgres.new_database(), size, folder / f"pg-{size}"))
             if options.only != "sqlite":
-                # Without the triggers that keep the total, to tell what keeping it costs.
+                # Without the triggers that keep the total, to tell what keeping it costs. The other one
+                # is for readers who walk the pages.
                 bare = Service("PostgreSQL, no total", postgres.new_database(), SMALL, folder / "bare")
                 with bare.engine.begin() as connection:
                     connection.execute(text("ALTER TABLE leads DISABLE TRIGGER USER"))
+                    connection.execute(text("ALTER TABLE leads ENABLE TRIGGER announce_new_leads"))
                 services.append(bare)
             report(run(services, options.rounds, options.seconds), services)
         finally:

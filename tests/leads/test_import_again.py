@@ -24,10 +24,16 @@ from servers import ROOT
 ROWS = 20_000
 # One in so many rows cannot be stored.
 BAD = 100
+AFTER_THE_MARK = "FROM leads WHERE id > (SELECT number FROM lead_counts WHERE counted = 'mark')"
 COUNTS = {
     "leads": "SELECT count(*) FROM leads",
-    "total": "SELECT coalesce(sum(number), 0) FROM lead_counts WHERE counted = ''",
-    "of the source": f"SELECT coalesce(sum(number), 0) FROM lead_counts WHERE counted = 'source:{MARKER}'",
+    "total": f"""
+        SELECT coalesce(sum(number), 0) + (SELECT count(*) {AFTER_THE_MARK}) FROM lead_counts WHERE counted = ''
+    """,
+    "of the source": f"""
+        SELECT coalesce(sum(number), 0) + (SELECT count(*) {AFTER_THE_MARK} AND source = '{MARKER}')
+        FROM lead_counts WHERE counted = 'source:{MARKER}'
+    """,
     "created": "SELECT count(*) FROM events WHERE type = 'lead.created'",
     "told of": "SELECT count(DISTINCT lead_id) FROM events WHERE type = 'lead.created'",
     "repeated": "SELECT count(*) FROM events WHERE type = 'lead.repeated'",

@@ -1,33 +1,62 @@
 """The kept total is the counted one, whatever is done to the leads and however it ends."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import alembic.command
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import Connection, text
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Connection, Engine, text
 
-from conftest import MakeApp
+from conftest import MakeApp, StoredLead
+from leadapi import migrations
 from leadapi.database import db
 from leadapi.leads import service
 
 SOURCES = st.sampled_from([None, "", "a", "b", "source:a"])
-KEPT = "SELECT counted, sum(number) FROM lead_counts GROUP BY counted HAVING sum(number) <> 0"
-COUNTED = """
-    SELECT '', count(*) FROM leads HAVING count(*) > 0
-    UNION ALL SELECT 'source:' || source, count(*) FROM leads WHERE source IS NOT NULL GROUP BY source
+MARK = "(SELECT number FROM lead_counts WHERE counted = 'mark')"
+KEPT = "SELECT counted, sum(number) FROM lead_counts WHERE counted <> 'mark' GROUP BY counted HAVING sum(number) <> 0"
+COUNTED = f"""
+    SELECT '', count(*) FROM leads WHERE id <= {MARK} HAVING count(*) > 0
+    UNION ALL SELECT 'source:' || source, count(*) FROM leads
+    WHERE id <= {MARK} AND source IS NOT NULL GROUP BY source
 """
-INSERT = text("""
-    INSERT INTO leads (full_name, email, email_key, source, created_at)
-    VALUES ('Zebedee', 'z@example.com', :key, :source, '2026-02-28 10:00:00')
-""")
+VALUES = "'Zebedee', 'z@example.com', {key}, CAST(:source AS VARCHAR), '2026-02-28 10:00:00'"
+INTO = "INSERT INTO leads (full_name, email, email_key, source, created_at"
+NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many)"
+INSERT = text(f"{INTO}) {NUMBERS} SELECT {VALUES.format(key=':key || i')} FROM n")
+COPY_IN = text(f"{INTO}, id) VALUES ({VALUES.format(key=':key')}, :id)")
+# As many leads as take the mark some way on.
+MANY = 1000
 
 
-def add(connection: Connection, first: int, many: int, source: str | None) -> None:
-    """Insert some rows with one statement for all on PostgreSQL, as a bulk insert would."""
-    connection.execute(INSERT, [{"key": str(first + number), "source": source} for number in range(many)])
+def add(connection: Connection, key: str, many: int, source: str | None) -> None:
+    """Insert some rows with one statement, as a bulk insert would."""
+    connection.execute(INSERT, {"key": f"{key}.", "many": many, "source": source})
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction that may write; it ends as it is told to, or not at all."""
+    with engine.connect() as connection:
+        yield connection.execution_options(writes=True)
+
+
+def exact(app: Flask) -> int:
+    """The total, which is what is counted; so is that of each source."""
+    with app.app_context():
+        found = db.session.execute(text("SELECT source, count(*) FROM leads GROUP BY source")).all()
+        for source, number in found:
+            assert source is None or service.list_leads(limit=1, source=source).total == number
+        total = service.list_leads(limit=1).total
+        assert total == sum(number for _, number in found)
+        db.session.rollback()
+        return total
 
 
 class CountMachine(RuleBasedStateMachine):
@@ -35,40 +64,56 @@ class CountMachine(RuleBasedStateMachine):
 
     app: Flask
     keys = iter(range(10**9))
-    rows = Bundle("rows")
 
     @initialize()
-    def connect(self) -> None:
+    def begin(self) -> None:
         with self.app.app_context():
             self.engine = db.engine
-        with self.engine.connect() as connection:
-            connection.execution_options(writes=True)
-            connection.execute(text("DELETE FROM leads"))
+        with writing(self.engine) as connection:
+            # As good as new, so that what goes wrong once goes wrong again.
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("TRUNCATE leads RESTART IDENTITY"))
+            else:
+                connection.execute(text("DELETE FROM leads"))
+                connection.execute(text("DELETE FROM sqlite_sequence"))
+                connection.execute(text("UPDATE lead_counts SET number = 0"))
             connection.commit()
 
-    @rule(sources=st.lists(st.tuples(SOURCES, st.integers(1, 4)), max_size=4), commit=st.booleans())
-    def insert(self, sources: list[tuple[str | None, int]], commit: bool) -> None:
+    @rule(source=SOURCES, many=st.sampled_from([1, 3, MANY]), commit=st.booleans())
+    def insert(self, source: str | None, many: int, commit: bool) -> None:
         """Several statements in one transaction."""
-        self._transact(commit, [("insert", source, many) for source, many in sources])
+        with self._ended(commit) as connection:
+            add(connection, self._key(), many, source)
+            add(connection, self._key(), 2, "b")
+
+    @rule(source=SOURCES, low=st.booleans(), commit=st.booleans())
+    def copy_in(self, source: str | None, low: bool, commit: bool) -> None:
+        """A lead comes with an id of its own, below all or far above."""
+        with self._ended(commit) as connection:
+            ends = connection.execute(text("SELECT coalesce(min(id), 1), coalesce(max(id), 1) FROM leads")).one()
+            lead_id = ends[0] - 1 if low else ends[1] + 10**9
+            connection.execute(COPY_IN, {"key": self._key(), "source": source, "id": lead_id})
 
     @rule(source=SOURCES, other=SOURCES, commit=st.booleans())
     def move_and_delete(self, source: str | None, other: str | None, commit: bool) -> None:
-        """Every lead of a source goes to another one, and some go away."""
-        self._transact(commit, [("move", source, other), ("insert", other, 1), ("delete", source, None)])
-
-    def _transact(self, commit: bool, steps: list[tuple[str, str | None, object]]) -> None:
-        with self.engine.connect() as connection:
-            connection.execution_options(writes=True)
+        """Every lead of a source goes to another one, the last becomes the first, and some go away."""
+        with self._ended(commit) as connection:
             same = "IS NOT DISTINCT FROM" if connection.dialect.name == "postgresql" else "IS"
-            for step, source, value in steps:
-                if step == "insert":
-                    first = next(self.keys) * 10
-                    add(connection, first, value if isinstance(value, int) else 1, source)
-                elif step == "move":
-                    statement = text(f"UPDATE leads SET source = CAST(:new AS VARCHAR) WHERE source {same} :old")
-                    connection.execute(statement, {"old": source, "new": value})
-                else:
-                    connection.execute(text(f"DELETE FROM leads WHERE source {same} :old"), {"old": source})
+            moved = text(f"UPDATE leads SET source = CAST(:new AS VARCHAR) WHERE source {same} CAST(:old AS VARCHAR)")
+            connection.execute(moved, {"old": source, "new": other})
+            last = "UPDATE leads SET id = (SELECT min(id) - 1 FROM leads) WHERE id = (SELECT max(id) FROM leads)"
+            connection.execute(text(last))
+            add(connection, self._key(), 1, other)
+            deleted = text(f"DELETE FROM leads WHERE source {same} CAST(:old AS VARCHAR)")
+            connection.execute(deleted, {"old": source})
+
+    def _key(self) -> str:
+        return str(next(self.keys))
+
+    @contextmanager
+    def _ended(self, commit: bool) -> Iterator[Connection]:
+        with writing(self.engine) as connection:
+            yield connection
             if commit:
                 connection.commit()
             else:
@@ -77,10 +122,11 @@ class CountMachine(RuleBasedStateMachine):
     @invariant()
     def kept_is_counted(self) -> None:
         """Row by row the same, and nothing is left of a source that is no more."""
+        exact(self.app)
         with self.engine.connect() as connection:
             kept = {row[0]: row[1] for row in connection.execute(text(KEPT))}
             counted = {row[0]: row[1] for row in connection.execute(text(COUNTED))}
-            names = set(connection.execute(text("SELECT counted FROM lead_counts")).scalars()) - {""}
+            names = set(connection.execute(text("SELECT counted FROM lead_counts")).scalars()) - {"", "mark"}
         assert kept == counted
         assert names <= set(counted)
 
@@ -100,12 +146,10 @@ def test_the_total_is_exact_after_many_writers_at_once(app: Flask) -> None:
     def write(number: int) -> None:
         with app.app_context():
             for step in range(10):
-                with db.engine.connect() as connection:
-                    connection.execution_options(writes=True)
-                    add(connection, number * 1000 + step * 10, 3, f"source {step % 2}")
+                with writing(db.engine) as connection:
+                    add(connection, f"{number}.{step}", 100, f"source {step % 2}")
                     if step % 3 == 0:
-                        statement = text("DELETE FROM leads WHERE email_key = :key")
-                        connection.execute(statement, {"key": str(number * 1000 + step * 10)})
+                        connection.execute(text(f"DELETE FROM leads WHERE email_key = '{number}.{step}.1'"))
                     if step % 5 == 4:
                         connection.rollback()
                     else:
@@ -117,40 +161,134 @@ def test_the_total_is_exact_after_many_writers_at_once(app: Flask) -> None:
     for thread in threads:
         thread.join()
 
+    assert exact(app) == 6 * (8 * 100 - 3)
     with app.app_context():
-        counted = db.session.execute(text("SELECT count(*) FROM leads")).scalar_one()
-        assert counted == 6 * (8 * 3 - 3)
-        assert service.list_leads(limit=1).total == counted
-        for source in ("source 0", "source 1"):
-            statement = text("SELECT count(*) FROM leads WHERE source = :source")
-            assert (
-                service.list_leads(limit=1, source=source).total
-                == db.session.execute(statement, {"source": source}).scalar_one()
-            )
+        assert db.session.execute(text(f"SELECT {MARK}")).scalar_one() > 6 * 8 * 100 / 2
+
+
+def test_what_is_counted_when_somebody_asks_is_little(client: FlaskClient, stored_lead: StoredLead) -> None:
+    """However the leads came: here one by one, each after one that was refused, which uses up an id, too."""
+    for _ in range(MANY // 2):
+        lead = stored_lead()
+        client.post("/leads", json={"full_name": lead["full_name"], "email": lead["email"]})
+
+    with client.application.app_context():
+        after = db.session.execute(text(f"SELECT count(*) FROM leads WHERE id > {MARK}")).scalar_one()
+    assert exact(client.application) == MANY // 2
+    assert after < MANY // 2
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_writers_of_postgresql_do_not_wait_for_each_other(app: Flask) -> None:
-    with app.app_context():
-        with db.engine.connect() as one, db.engine.connect() as other:
-            add(one, 1, 1, "a")
-            other.execute(text("SET lock_timeout = '100ms'"))
-            add(other, 10, 1, "a")
-            other.commit()
-            one.commit()
+    with app.app_context(), writing(db.engine) as one, writing(db.engine) as other:
+        add(other, "first", MANY, "a")
+        other.commit()
+        add(one, "one", MANY, "a")
+        other.execute(text("SET lock_timeout = '100ms'"))
+        add(other, "other", MANY, "a")
+        other.execute(text("DELETE FROM leads WHERE id <= 10"))
+        other.commit()
+        one.commit()
 
-        assert service.list_leads(limit=1, source="a").total == 2
+    assert exact(app) == 3 * MANY - 10
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO leads (full_name, email, email_key, created_at) VALUES ('Zebedee', 'z', 'z', now())",
+        "INSERT INTO leads (id, full_name, email, email_key, created_at) VALUES (10, 'Zebedee', 'z', 'z', now())",
+        "INSERT INTO leads (id, full_name, email, email_key, created_at) VALUES (1002, 'Zebedee', 'z', 'z', now())",
+        "DELETE FROM leads WHERE id < 10",
+        "DELETE FROM leads WHERE id = 1001",
+        "UPDATE leads SET source = 'b' WHERE id < 10",
+        "UPDATE leads SET source = 'b' WHERE id = 1001",
+    ],
+)
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_transaction_that_ends_late_is_counted_when_it_ends(app: Flask, statement: str, commit: bool) -> None:
+    """Others take the mark on meanwhile, as far as they may."""
+    with app.app_context(), writing(db.engine) as late, writing(db.engine) as other:
+        add(other, "first", MANY, "a")
+        other.commit()
+        add(other, "after the mark", 3, "a")
+        other.execute(text("DELETE FROM leads WHERE id IN (10, 1002)"))
+        other.commit()
+        assert other.scalar(text(f"SELECT {MARK}")) == MANY
+        late.execute(text(statement))
+        for key in ("second", "third"):
+            add(other, key, MANY, "a")
+            other.commit()
+        if commit:
+            late.commit()
+        else:
+            late.rollback()
+
+        exact(app)
+        add(other, "fourth", MANY, "b")
+        other.commit()
+        exact(app)
+        assert db.session.execute(text(f"SELECT {MARK}")).scalar_one() > 3 * MANY
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_transaction_that_sees_an_old_state_leaves_the_mark_alone(app: Flask) -> None:
+    with app.app_context(), writing(db.engine) as late, writing(db.engine) as other:
+        late.execution_options(isolation_level="REPEATABLE READ")
+        late.execute(text("SELECT 1 FROM leads"))
+        add(other, "other", MANY, "a")
+        other.commit()
+        add(late, "late", MANY, "a")
+        late.commit()
+
+        assert exact(app) == 2 * MANY
 
 
 def test_an_emptied_table_has_no_leads(app: Flask) -> None:
     with app.app_context():
-        with db.engine.connect() as connection:
-            connection.execution_options(writes=True)
-            add(connection, 1, 3, "a")
-            connection.execute(
-                text("TRUNCATE leads" if connection.dialect.name == "postgresql" else "DELETE FROM leads")
-            )
+        with writing(db.engine) as connection:
+            add(connection, "first", MANY, "a")
             connection.commit()
+        with writing(db.engine) as connection:
+            emptied = "TRUNCATE leads" if connection.dialect.name == "postgresql" else "DELETE FROM leads"
+            connection.execute(text(emptied))
+            connection.commit()
+        assert exact(app) == 0
 
-        assert service.list_leads(limit=1).total == 0
-        assert service.list_leads(limit=1, source="a").total == 0
+        with writing(db.engine) as connection:
+            add(connection, "second", 3, "a")
+            connection.commit()
+        assert exact(app) == 3
+
+
+def test_nothing_is_kept_of_a_source_whose_last_lead_is_erased(
+    app: Flask, client: FlaskClient, stored_lead: StoredLead
+) -> None:
+    counted = text("SELECT number FROM lead_counts WHERE counted = 'source:the only one'")
+    lead = stored_lead(source="the only one")
+    with app.app_context():
+        with writing(db.engine) as connection:
+            add(connection, "other", MANY, None)
+            connection.commit()
+        with db.engine.connect() as connection:
+            assert connection.scalar(counted) == 1
+
+        client.delete(f"/leads/{lead['id']}")
+
+        assert db.session.execute(counted).all() == []
+    assert exact(app) == MANY
+
+
+def test_what_was_there_before_the_mark_is_counted(make_app: MakeApp, empty_database_url: str) -> None:
+    app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
+    with app.app_context():
+        with migrations.exclusive_connection() as connection:
+            alembic.command.upgrade(migrations.alembic_config(connection), "0008")
+            add(connection, "first", MANY, "a")
+            add(connection, "second", MANY, None)
+            connection.execute(text("DELETE FROM leads WHERE id < 10"))
+        migrations.upgrade()
+
+        assert exact(app) == 2 * MANY - 9
+        assert db.session.execute(text(f"SELECT {MARK}")).scalar_one() == 2 * MANY
