@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,24 @@ class Sample:
     errors: int
 
 
-def measure(url: str, master: int, *, seconds: int, script: str | None = None, connections: int = 16) -> Sample:
+def measure(
+    url: str,
+    master: int,
+    *,
+    seconds: int,
+    script: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    connections: int = 16,
+) -> Sample:
     """Load an address for some seconds.
 
     :param master: the process whose children do the work.
-    :param script: "post" or "mixed"; without it, the address is fetched.
+    :param script: "post", "once" (the same with an Idempotency-Key) or "mixed"; without it, the address is fetched.
+    :param headers: what each request has besides.
     """
     command = ["wrk", "--latency", "-t2", f"-c{connections}", f"-d{seconds}s"]
+    for name, value in (headers or {}).items():
+        command += ["-H", f"{name}: {value}"]
     if script:
         command += ["-s", str(POST), url, "--", f"{os.getpid()}x{next(_runs)}", script]
     else:
