@@ -43,9 +43,10 @@ class Lead(Base):
 class LeadCount(Base):
     """How many leads there are, kept instead of counted, so that it costs the same for any number.
 
-    `counted` is '' for all leads and 'source:x' for those from the source x, as far as the mark: the
-    row 'mark' has the last id that is in the numbers. The few leads after it are counted when somebody
-    asks, so that a new one need not touch what is kept. Now and then a new one moves the mark on.
+    `counted` is '' for all leads, 'source:x' for those from the source x and 'status:x' for those with
+    the status x, as far as the mark: the row 'mark' has the last id that is in the numbers. The few leads
+    after it are counted when somebody asks, so that a new one need not touch what is kept. Now and then a
+    new one moves the mark on.
 
     Triggers do all this, in the transaction that changes the leads, so the total is exact after a bulk
     insert by hand, a rollback or a crash, too. On PostgreSQL a count may have several rows, one for each

@@ -25,6 +25,7 @@ COUNTED = f"""
     SELECT '', count(*) FROM leads WHERE id <= {MARK} HAVING count(*) > 0
     UNION ALL SELECT 'source:' || source, count(*) FROM leads
     WHERE id <= {MARK} AND source IS NOT NULL GROUP BY source
+    UNION ALL SELECT 'status:' || status, count(*) FROM leads WHERE id <= {MARK} GROUP BY status
 """
 VALUES = "'Zebedee', 'z@example.com', {key}, CAST(:source AS VARCHAR), '2026-02-28 10:00:00'"
 INTO = "INSERT INTO leads (full_name, email, email_key, source, created_at"
@@ -48,11 +49,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def exact(app: Flask) -> int:
-    """The total, which is what is counted; so is that of each source."""
+    """The total, which is what is counted; so is that of each source and each status."""
     with app.app_context():
-        found = db.session.execute(text("SELECT source, count(*) FROM leads GROUP BY source")).all()
-        for source, number in found:
-            assert source is None or service.list_leads(limit=1, source=source).total == number
+        for name in ("source", "status"):
+            found = db.session.execute(text(f"SELECT {name}, count(*) FROM leads GROUP BY {name}")).all()
+            for value, number in found:
+                assert value is None or service.list_leads(limit=1, **{name: value}).total == number
         total = service.list_leads(limit=1).total
         assert total == sum(number for _, number in found)
         db.session.rollback()
@@ -96,13 +98,15 @@ class CountMachine(RuleBasedStateMachine):
 
     @rule(source=SOURCES, other=SOURCES, commit=st.booleans())
     def move_and_delete(self, source: str | None, other: str | None, commit: bool) -> None:
-        """Every lead of a source goes to another one, the last becomes the first, and some go away."""
+        """Every lead of a source goes to another one and is lost, the last becomes the first, and some go away."""
         with self._ended(commit) as connection:
             same = "IS NOT DISTINCT FROM" if connection.dialect.name == "postgresql" else "IS"
             moved = text(f"UPDATE leads SET source = CAST(:new AS VARCHAR) WHERE source {same} CAST(:old AS VARCHAR)")
             connection.execute(moved, {"old": source, "new": other})
             last = "UPDATE leads SET id = (SELECT min(id) - 1 FROM leads) WHERE id = (SELECT max(id) FROM leads)"
             connection.execute(text(last))
+            reached = text(f"UPDATE leads SET status = 'lost' WHERE source {same} CAST(:old AS VARCHAR)")
+            connection.execute(reached, {"old": other})
             add(connection, self._key(), 1, other)
             deleted = text(f"DELETE FROM leads WHERE source {same} CAST(:old AS VARCHAR)")
             connection.execute(deleted, {"old": source})
@@ -203,7 +207,7 @@ def test_writers_of_postgresql_do_not_wait_for_each_other(app: Flask) -> None:
         "DELETE FROM leads WHERE id < 10",
         "DELETE FROM leads WHERE id = 1001",
         "UPDATE leads SET source = 'b' WHERE id < 10",
-        "UPDATE leads SET source = 'b' WHERE id = 1001",
+        "UPDATE leads SET source = 'b', status = 'lost' WHERE id = 1001",
     ],
 )
 @pytest.mark.parametrize("commit", [True, False])

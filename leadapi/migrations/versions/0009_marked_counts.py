@@ -1,4 +1,4 @@
-"""Counts that are kept up to a mark, so that a new lead need not touch them.
+"""Counts that are kept up to a mark, so that a new lead need not touch them; of each status, too.
 
 Up to the mark, a lead's id, leads are in the numbers of lead_counts. Those after it, some hundreds, are
 counted when somebody asks. Now and then an insert moves the mark on, and adds to the numbers what it passes.
@@ -15,19 +15,28 @@ MARK = "(SELECT number FROM lead_counts WHERE counted = 'mark')"
 # What a lead at or below the mark adds to the numbers, and what it takes away again.
 ADD = """
     INSERT INTO lead_counts (counted, number)
-        SELECT 'source:' || NEW.source, 0 WHERE NEW.source IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM lead_counts WHERE counted = 'source:' || NEW.source);
-    UPDATE lead_counts SET number = number + 1 WHERE counted = '';
-    UPDATE lead_counts SET number = number + 1 WHERE counted = 'source:' || NEW.source;
+        SELECT counted, 0 FROM (SELECT 'source:' || NEW.source AS counted UNION ALL SELECT 'status:' || NEW.status)
+        WHERE counted IS NOT NULL AND counted NOT IN (SELECT counted FROM lead_counts);
+    UPDATE lead_counts SET number = number + 1
+        WHERE counted IN ('', 'source:' || NEW.source, 'status:' || NEW.status);
 """
 TAKE = """
-    UPDATE lead_counts SET number = number - 1 WHERE counted = '';
-    UPDATE lead_counts SET number = number - 1 WHERE counted = 'source:' || OLD.source;
-    DELETE FROM lead_counts WHERE counted = 'source:' || OLD.source AND number = 0;
+    UPDATE lead_counts SET number = number - 1
+        WHERE counted IN ('', 'source:' || OLD.source, 'status:' || OLD.status);
+    DELETE FROM lead_counts
+        WHERE counted IN ('source:' || OLD.source, 'status:' || OLD.status) AND number = 0;
 """
-MOVED = "AFTER UPDATE OF id, source ON leads WHEN (OLD.id <> NEW.id OR OLD.source IS NOT NEW.source)"
+MOVED = (
+    "AFTER UPDATE OF id, source, status ON leads"
+    " WHEN (OLD.id <> NEW.id OR OLD.source IS NOT NEW.source OR OLD.status <> NEW.status)"
+)
 # Not the new lead itself: after the mark had passed it, it would be taken for one that was copied in.
 PASSED = f"FROM leads WHERE id > {MARK} AND id < NEW.id"
+ADDED = f"""
+    SELECT '' AS counted, count(*) AS number {PASSED}
+    UNION ALL SELECT 'source:' || source, count(*) {PASSED} AND source IS NOT NULL GROUP BY source
+    UNION ALL SELECT 'status:' || status, count(*) {PASSED} GROUP BY status
+"""
 SQLITE = [
     "DROP TRIGGER count_new_lead",
     "DROP TRIGGER count_deleted_lead",
@@ -38,12 +47,9 @@ SQLITE = [
     f"CREATE TRIGGER count_joined_lead {MOVED} AND NEW.id <= {MARK} BEGIN {ADD} END",
     f"""CREATE TRIGGER move_mark AFTER INSERT ON leads WHEN NEW.id > {MARK} + 256 BEGIN
         INSERT INTO lead_counts (counted, number)
-            SELECT DISTINCT 'source:' || source, 0 {PASSED} AND source IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM lead_counts WHERE counted = 'source:' || source);
-        UPDATE lead_counts SET number = lead_counts.number + passed.number FROM (
-            SELECT '' AS counted, count(*) AS number {PASSED}
-            UNION ALL SELECT 'source:' || source, count(*) {PASSED} AND source IS NOT NULL GROUP BY source
-        ) AS passed WHERE lead_counts.counted = passed.counted;
+            SELECT counted, 0 FROM ({ADDED}) WHERE counted NOT IN (SELECT counted FROM lead_counts);
+        UPDATE lead_counts SET number = lead_counts.number + added.number
+            FROM ({ADDED}) AS added WHERE lead_counts.counted = added.counted;
         UPDATE lead_counts SET number = NEW.id - 1 WHERE counted = 'mark';
     END""",  # noqa: S608  # words of our own
 ]
@@ -76,19 +82,16 @@ CREATE FUNCTION held_mark() RETURNS bigint LANGUAGE sql AS $$
     SELECT number FROM lead_counts WHERE counted = 'mark' FOR SHARE
 $$;
 
-CREATE FUNCTION add_lead_to_counts(source text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM add_to_lead_count('', 1);
-    IF source IS NOT NULL THEN
-        PERFORM add_to_lead_count('source:' || source, 1);
-    END IF;
-END $$;
+-- The numbers that a lead is in.
+CREATE FUNCTION counts_of(source text, status text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_remove(ARRAY['', 'source:' || source, 'status:' || status], NULL)
+$$;
 
 -- A lead that somebody copied in with an id of its own.
 CREATE FUNCTION count_early_lead() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id <= held_mark() THEN
-        PERFORM add_lead_to_counts(NEW.source);
+        PERFORM add_to_lead_count(counted, 1) FROM unnest(counts_of(NEW.source, NEW.status)) AS counted;
     END IF;
     RETURN NULL;
 END $$;
@@ -99,13 +102,10 @@ DECLARE
     change record;
 BEGIN
     FOR change IN
-        SELECT '' AS counted, count(*) AS number FROM changed WHERE id <= mark
-        UNION ALL
-        SELECT 'source:' || source, count(*) FROM changed WHERE id <= mark AND source IS NOT NULL GROUP BY source
+        SELECT counted, count(*) AS number FROM changed, unnest(counts_of(source, status)) AS counted
+            WHERE id <= mark GROUP BY counted
     LOOP
-        IF change.number > 0 THEN
-            PERFORM take_from_lead_count(change.counted, change.number);
-        END IF;
+        PERFORM take_from_lead_count(change.counted, change.number);
     END LOOP;
     RETURN NULL;
 END $$;
@@ -113,16 +113,17 @@ END $$;
 CREATE OR REPLACE FUNCTION count_moved_lead() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     mark bigint := held_mark();
+    before text[] := '{}';
+    after text[] := '{}';
 BEGIN
     IF OLD.id <= mark THEN
-        PERFORM take_from_lead_count('', 1);
-        IF OLD.source IS NOT NULL THEN
-            PERFORM take_from_lead_count('source:' || OLD.source, 1);
-        END IF;
+        before := counts_of(OLD.source, OLD.status);
     END IF;
     IF NEW.id <= mark THEN
-        PERFORM add_lead_to_counts(NEW.source);
+        after := counts_of(NEW.source, NEW.status);
     END IF;
+    PERFORM take_from_lead_count(counted, 1) FROM unnest(before) AS counted WHERE counted <> ALL (after);
+    PERFORM add_to_lead_count(counted, 1) FROM unnest(after) AS counted WHERE counted <> ALL (before);
     RETURN NULL;
 END $$;
 
@@ -158,10 +159,8 @@ BEGIN
         RETURN NULL;
     END IF;
     FOR change IN
-        SELECT '' AS counted, count(*) AS number FROM leads WHERE id > mark AND id <= low
-        UNION ALL
-        SELECT 'source:' || source, count(*) FROM leads
-            WHERE id > mark AND id <= low AND source IS NOT NULL GROUP BY source
+        SELECT counted, count(*) AS number FROM leads, unnest(counts_of(source, status)) AS counted
+            WHERE id > mark AND id <= low GROUP BY counted
     LOOP
         PERFORM add_to_lead_count(change.counted, change.number);
     END LOOP;
@@ -174,8 +173,9 @@ CREATE TRIGGER count_early_lead AFTER INSERT ON leads FOR EACH ROW
     EXECUTE FUNCTION count_early_lead();
 CREATE TRIGGER count_deleted_leads AFTER DELETE ON leads
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_leads();
-CREATE TRIGGER count_moved_lead AFTER UPDATE OF id, source ON leads FOR EACH ROW
-    WHEN (OLD.id <> NEW.id OR OLD.source IS DISTINCT FROM NEW.source) EXECUTE FUNCTION count_moved_lead();
+CREATE TRIGGER count_moved_lead AFTER UPDATE OF id, source, status ON leads FOR EACH ROW
+    WHEN (OLD.id <> NEW.id OR OLD.source IS DISTINCT FROM NEW.source OR OLD.status <> NEW.status)
+    EXECUTE FUNCTION count_moved_lead();
 -- One lead in 256, whatever ids are left out: refused leads are given some, too. At the end of the
 -- transaction, so that it holds nobody up.
 CREATE CONSTRAINT TRIGGER move_mark AFTER INSERT ON leads DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
@@ -201,5 +201,6 @@ def upgrade() -> None:
         "SELECT 'mark', CAST(:mark AS BIGINT)",
         "SELECT '', count(*) FROM leads WHERE id <= :mark",
         "SELECT 'source:' || source, count(*) FROM leads WHERE id <= :mark AND source IS NOT NULL GROUP BY source",
+        "SELECT 'status:' || status, count(*) FROM leads WHERE id <= :mark GROUP BY status",
     ):
         connection.execute(sa.text(f"INSERT INTO lead_counts (counted, number) {counted}"), mark)
