@@ -192,6 +192,29 @@ def test_finds_the_leads_of_a_time(
     assert (page["total"], ids(page["items"])) == (len(found), found)
 
 
+@pytest.mark.parametrize("sort", ["id", "-id"])
+def test_walks_the_leads_of_a_time_by_their_ids(
+    client: FlaskClient, app: Flask, stored_lead: StoredLead, sort: str
+) -> None:
+    """Those that came from elsewhere may be older than those before them."""
+    with app.app_context():
+        for number in range(7):
+            stored_lead()
+            begin_write()
+            moment = f"2026-01-0{7 - number} 00:00:00" + (
+                "+00" if db.engine.dialect.name == "postgresql" else ".000000"
+            )
+            db.session.execute(text(f"UPDATE leads SET created_at = '{moment}' WHERE id = {number + 1}"))
+            db.session.commit()
+
+    pages = walk(client, f"/leads?created_from=2026-01-02T00:00:00Z&limit=4&sort={sort}")
+    rest = body(client.get(f"/leads?created_to=2026-01-06T00:00:00Z&limit=4&offset=4&sort={sort}"))
+
+    walked = [ids(page) for page in pages]
+    assert walked == ([[1, 2, 3, 4], [5, 6]] if sort == "id" else [[6, 5, 4, 3], [2, 1]])
+    assert (rest["total"], ids(rest["items"])) == (6, [6, 7] if sort == "id" else [3, 2])
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
