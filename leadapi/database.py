@@ -169,7 +169,7 @@ def scrub(engine: Engine) -> None:
             # No two connections may be at the log at once. The lock is freed when the connection goes back.
             connection.info["write_lock"] = connection.info["write_queue"].acquire(time.monotonic() + WAIT_SECONDS)
             driver: Any = connection.driver_connection
-            driver.execute(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
+            _let_wait(connection, SCRUB_SECONDS)
             busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except (OperationalError, PoolTimeout, WriteLockUnavailable):
         busy = True
@@ -188,8 +188,16 @@ def begin_sqlite_write(connection: PoolProxiedConnection, dialect: Dialect, pati
     driver: Any = connection.driver_connection
     with driver_errors(connection, dialect):
         # Only a foreign program can hold the database now. It gets what is left of the time.
-        driver.execute(f"PRAGMA busy_timeout = {max(0, math.ceil(deadline - time.monotonic()) * 1000)}")
+        _let_wait(connection, max(0, math.ceil(deadline - time.monotonic())))
         driver.execute("BEGIN IMMEDIATE")
+
+
+def _let_wait(connection: PoolProxiedConnection, seconds: float) -> None:
+    """Set how long SQLite waits for other programs."""
+    if connection.info.get("busy_seconds") != seconds:
+        driver: Any = connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+        connection.info["busy_seconds"] = seconds
 
 
 @contextmanager
