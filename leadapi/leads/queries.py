@@ -110,7 +110,7 @@ FILTERS: dict[str, ColumnElement[bool]] = {
 
 TIMES = ("created_from", "created_to")
 # Whose number is kept.
-KEPT = (frozenset(), frozenset(["source"]), frozenset(["status"]))
+KEPT: tuple[frozenset[str], ...] = (frozenset(), frozenset(["source"]), frozenset(["status"]))
 
 # The fields that are given when a lead is stored.
 GIVEN = ("full_name", "email", "email_key", "company", "message", "source", "attributes", "created_at")
