@@ -35,16 +35,18 @@ def start_seconds(service: Service, folder: Path) -> float:
     return seconds
 
 
-def memory_after(service: Service, requests: int) -> tuple[float, float]:
+def memory_after(service: Service, requests: int) -> list[float]:
     """The size of a worker in MB after the first requests, and after all of them: half lists, half POSTs."""
-    master = service.server.process.pid
-    done, first = 0.0, None
-    while done < requests:
-        sample = service.measure("/leads", seconds=1 if first is None else 10, script="mixed")
-        done += sample.rate * (1 if first is None else 10)
-        if first is None and done >= FEW:
-            first = load.memory_mb(master)
-    return first or 0.0, load.memory_mb(master)
+    done = 0.0
+    sizes = []
+    for goal, seconds in ((FEW, 1), (requests, 10)):
+        while done < goal:
+            sample = service.measure("/leads", seconds=seconds, script="mixed")
+            if sample.errors:
+                raise SystemExit(f"{service.name}: {sample.errors} requests failed")
+            done += sample.rate * seconds
+        sizes.append(load.memory_mb(service.server.process.pid))
+    return sizes
 
 
 def main() -> None:
