@@ -255,6 +255,23 @@ def test_the_environment_goes_before_the_file(folder: Path, monkeypatch: pytest.
     assert (settings.env, settings.port, settings.host, settings.threads) == ("staging", 82, "::", 4)
 
 
+@pytest.mark.parametrize("loaded", [False, True], ids=["by a server", "by the flask command, which loads .env first"])
+def test_the_environment_goes_before_the_file_in_whichever_way_either_gives_a_setting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, loaded: bool
+) -> None:
+    (folder / "secret").write_text("84")
+    lines = {"PORT": "81", "THREADS_FILE": "missing", "ENV": "staging"}
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    monkeypatch.setenv("PORT_FILE", "secret")
+    monkeypatch.setenv("THREADS", "3")
+    for name, value in lines.items() if loaded else ():
+        monkeypatch.setenv(name, value)
+
+    settings = config.load()
+
+    assert (settings.port, settings.threads, settings.env) == (84, 3, "staging")
+
+
 def test_given_settings_are_all_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ".env").write_text("PORT=81")
     monkeypatch.setenv("ENV", "staging")
