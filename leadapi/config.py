@@ -63,6 +63,7 @@ class DatabaseUrl(fields.Field[URL]):
         "backend": "must begin with sqlite:// or postgresql://.",
         "uri": "must name a SQLite file by its path, not by a file: URI.",
         "folder": "is in a folder that does not exist.",
+        "directory": "names a folder, and not a file in it.",
         "name": "must name a PostgreSQL database, as in postgresql://user:password@host/name.",
     }
 
@@ -88,6 +89,8 @@ class DatabaseUrl(fields.Field[URL]):
         path = Path.cwd() / str(url.database)
         if not path.parent.is_dir():
             raise self.make_error("folder")
+        if path.is_dir():
+            raise self.make_error("directory")
         return url.set(database=str(path.resolve()))
 
 

@@ -174,6 +174,7 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"MIN_FILL_SECONDS": "3"}, "FORM_SECRET must be given where MIN_FILL_SECONDS is not 0."),
         ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "none"}, "FORM_SECRET must be given where"),
         ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "s" * 31}, "FORM_SECRET must be none or at least 32 characters."),
+        ({"DATABASE_URL": "sqlite:///."}, "DATABASE_URL names a folder, and not a file in it."),
         ({"MIN_FILL_SECONDS": "3601"}, "MIN_FILL_SECONDS must be a whole number from 0 to 3600."),
         ({"REDIRECT_URLS": "/thanks"}, "REDIRECT_URLS must be none or URLs"),
         ({"REDIRECT_URLS": "javascript:alert(1)"}, "REDIRECT_URLS must be none or URLs"),
