@@ -75,8 +75,8 @@ def is_from_visitor() -> bool:
     """Whether the answer is for a person in a browser, and not for a program."""
     if request.method != "POST" or request.mimetype not in MEDIA_TYPES:
         return False
-    accept = media_types()
-    return not accept or accept["text/html"] >= accept["application/json"]
+    # Of two that are as good, the one that is named goes before the one that only may be: browsers name HTML.
+    return media_types().best_match(["text/html", "application/json"]) != "application/json"
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:

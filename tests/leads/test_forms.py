@@ -172,6 +172,8 @@ def test_a_program_gets_json(client: FlaskClient, send: Send, new_lead: NewLead)
         ("application/json;q=0.9, text/html", "text/html"),
         ("application/json, text/html;q=0.9", JSON),
         ("application/*", JSON),
+        # What axios and many other programs send.
+        ("application/json, text/plain, */*", JSON),
         ("application/json; charset=utf-8", JSON),
         ("text/html; charset=utf-8, application/json; charset=utf-8", "text/html"),
         ("image/png", "text/html"),
