@@ -21,8 +21,9 @@ MEDIA_TYPES = (URLENCODED, MULTIPART)
 NEXT = "_next"
 # These are left to the schema, because JSON can have them, too.
 TRAPS = (HONEYPOT, STAMP)
-# RFC 2046, 5.1.1. It is looked for at every place of the body, so a long one could cost much.
-LONGEST_BOUNDARY = 70
+# MIME allows 70 (RFC 2046, 5.1.1), and some clients make a few more, by chance. It is looked for at every place of
+# the body, so a long one could cost much.
+LONGEST_BOUNDARY = 100
 
 Fields = Mapping[str, list[str]]
 

@@ -238,7 +238,8 @@ def test_a_trap_that_is_filled_looks_like_success_and_stores_nothing(
         (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx', f"{KINDS[1]}; boundary=b", 400),
         (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--b--\r\n', f"{KINDS[1]}; boundary=b", 400),
         (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 101 + b"--b--", f"{KINDS[1]}; boundary=b", 422),
-        (b"--%b--" % (b"b" * 70), f"{KINDS[1]}; boundary={'b' * 70}", 422),
+        # Of 73 bytes are the longest that Werkzeug's own client makes, now and then.
+        (b"--%b--" % (b"b" * 73), f"{KINDS[1]}; boundary={'b' * 73}", 422),
         # To look for it everywhere would take seconds.
         (b"\\" + b"-" * 1_000_000, f"{KINDS[1]}; boundary={'-' * 8000}", 400),
         (b"x" * 2**21, KINDS[0], 413),
