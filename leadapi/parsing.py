@@ -29,9 +29,15 @@ class InvalidFields(UnprocessableEntity):
 
     def __init__(self, errors: Mapping[str, list[str]]) -> None:
         names = list(errors)
-        listed = ", ".join(name[:40] for name in names[:5]) + (", …" if len(names) > 5 else "")
+        listed = ", ".join(map(_told, names[:5])) + (", …" if len(names) > 5 else "")
         super().__init__(f"{'This field is' if len(names) == 1 else 'These fields are'} not valid: {listed}.")
         self.errors = errors
+
+
+def _told(name: str) -> str:
+    """A field's name as part of a sentence: in quotes where it would not be seen, or end the line."""
+    start = name[:40]
+    return start if start.isprintable() and start.strip() else orjson.dumps(start).decode()
 
 
 class Parser(FlaskParser):
