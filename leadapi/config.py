@@ -63,6 +63,7 @@ class DatabaseUrl(fields.Field[URL]):
         "backend": "must begin with sqlite:// or postgresql://.",
         "uri": "must name a SQLite file by its path, not by a file: URI.",
         "folder": "is in a folder that does not exist.",
+        "directory": "names a folder, and not a file in it.",
         "name": "must name a PostgreSQL database, as in postgresql://user:password@host/name.",
     }
 
@@ -88,6 +89,8 @@ class DatabaseUrl(fields.Field[URL]):
         path = Path.cwd() / str(url.database)
         if not path.parent.is_dir():
             raise self.make_error("folder")
+        if path.is_dir():
+            raise self.make_error("directory")
         return url.set(database=str(path.resolve()))
 
 
@@ -256,8 +259,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     :raises ConfigError: something is wrong; every fault is in the message.
     """
     if environ is None:
-        from_file = {name: value or "" for name, value in dotenv_values(".env").items()}
-        environ = {**from_file, **{name: value for name, value in os.environ.items() if value}}
+        environ = _environment()
 
     schema = SettingsSchema()
     given, faults = _given(environ, list(schema.fields))
@@ -285,6 +287,15 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         if values[name] is None:
             values[name] = () if alone else tuple(parse_many(limit))
     return Settings(**{name.lower(): value for name, value in values.items()})
+
+
+def _environment() -> dict[str, str]:
+    """The process environment over `.env`, of which a setting is left out that the environment gives in either way."""
+    from_file = {name: value for name, value in dotenv_values(".env").items() if value}
+    # The flask command has loaded the file into the environment already; what is the same in both is the file's.
+    own = {name: value for name, value in os.environ.items() if value and from_file.get(name) != value}
+    ways = {name.removesuffix("_FILE") for name in own}
+    return {name: value for name, value in from_file.items() if name.removesuffix("_FILE") not in ways} | own
 
 
 def _given(environ: Mapping[str, str], names: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, fields, validate
 
 # More than any schema has. Each unknown one costs work, and space in the answer.
 MAX_FIELDS = 100
@@ -56,6 +56,10 @@ class ShownSchema(Schema):
     Rows and dataclasses go to JSON as they are, because dumping them field by field costs more
     than everything else a request does. A test holds real answers against these schemas.
     """
+
+    class Meta:
+        # Documented as open: what a later version adds is nothing that a client may refuse.
+        unknown = EXCLUDE
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         return obj

@@ -21,8 +21,9 @@ MEDIA_TYPES = (URLENCODED, MULTIPART)
 NEXT = "_next"
 # These are left to the schema, because JSON can have them, too.
 TRAPS = (HONEYPOT, STAMP)
-# RFC 2046, 5.1.1. It is looked for at every place of the body, so a long one could cost much.
-LONGEST_BOUNDARY = 70
+# MIME allows 70 (RFC 2046, 5.1.1), and some clients make a few more, by chance. It is looked for at every place of
+# the body, so a long one could cost much.
+LONGEST_BOUNDARY = 100
 
 Fields = Mapping[str, list[str]]
 
@@ -75,8 +76,8 @@ def is_from_visitor() -> bool:
     """Whether the answer is for a person in a browser, and not for a program."""
     if request.method != "POST" or request.mimetype not in MEDIA_TYPES:
         return False
-    accept = media_types()
-    return not accept or accept["text/html"] >= accept["application/json"]
+    # Of two that are as good, the one that is named goes before the one that only may be: browsers name HTML.
+    return media_types().best_match(["text/html", "application/json"]) != "application/json"
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:

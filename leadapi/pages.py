@@ -10,6 +10,8 @@ from leadapi.config import Settings
 
 # Where forms are sent to. Elsewhere, a form is only a body of a wrong type.
 DOOR = "/leads"
+# Whoever sends an Idempotency-Key with a form wants to know.
+REPLAYED = "Idempotent-Replayed"
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -20,11 +22,13 @@ def init_app(app: Flask, settings: Settings) -> None:
             return response
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             return _explain(response)
+        # Of what a program is told beside the lead, only this is no secret about the visitor.
+        kept = {name: value for name, value in response.headers if name == REPLAYED}
         wish = forms.next_page()
         if wish in settings.redirect_urls:
-            return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": wish})
+            return Response(status=HTTPStatus.SEE_OTHER, headers={**kept, "Location": wish})
         # Not 201: whether a visitor has been here before is nobody's business.
-        return Response(render_template("thanks.html"), mimetype="text/html")
+        return Response(render_template("thanks.html"), headers=kept, mimetype="text/html")
 
     app.after_request(answer)
 

@@ -29,9 +29,15 @@ class InvalidFields(UnprocessableEntity):
 
     def __init__(self, errors: Mapping[str, list[str]]) -> None:
         names = list(errors)
-        listed = ", ".join(name[:40] for name in names[:5]) + (", …" if len(names) > 5 else "")
+        listed = ", ".join(map(_told, names[:5])) + (", …" if len(names) > 5 else "")
         super().__init__(f"{'This field is' if len(names) == 1 else 'These fields are'} not valid: {listed}.")
         self.errors = errors
+
+
+def _told(name: str) -> str:
+    """A field's name as part of a sentence: in quotes where it would not be seen, or end the line."""
+    start = name[:40]
+    return start if start.isprintable() and start.strip() else orjson.dumps(start).decode()
 
 
 class Parser(FlaskParser):
@@ -86,6 +92,9 @@ def read_body(req: Request) -> bytes:
     try:
         # Only chunks can cost much, and to look at the clock costs more than to read a small body.
         body = b"".join(pieces(req.stream)) if req.content_length is None else req.stream.read()
+        # The stream lets one byte more through, because it cuts or refuses chunks that are just as long as it allows.
+        if req.max_content_length is not None and len(body) >= req.max_content_length:
+            raise RequestEntityTooLarge
     except RequestEntityTooLarge:
         # Who is still sending would find the connection closed, and no answer.
         with suppress(BadRequest, OSError, ParseException):

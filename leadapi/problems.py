@@ -3,19 +3,17 @@
 from http import HTTPStatus
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields
+from marshmallow import fields
 
 from leadapi import errors, logs, security
+from leadapi.fields import ShownSchema
 from leadapi.idempotency import once
 from leadapi.keys.errors import KeyRefused, ScopeMissing
 from leadapi.rate_limits import FIELD, HEADERS, POLICY_FIELD
 
 
-class ProblemSchema(Schema):
+class ProblemSchema(ShownSchema):
     """What went wrong (RFC 9457)."""
-
-    class Meta:
-        unknown = RAISE
 
     detail = fields.String(required=True, metadata={"description": "One sentence for people."})
 
@@ -97,7 +95,8 @@ def describe(spec: Any) -> None:
         _register(spec, status.name, status.phrase, content, headers)
     running = {"schema": TypedProblemSchema, "example": once.RUNNING}
     taken = {
-        "schema": {"oneOf": [ProblemSchema, TypedProblemSchema]},
+        # The one that asks for more comes first, for clients that take the first one that fits.
+        "schema": {"anyOf": [TypedProblemSchema, ProblemSchema]},
         "example": {"detail": PROBLEMS[HTTPStatus.CONFLICT]},
     }
     headers = {

@@ -43,5 +43,9 @@ def json_or_text(value: str) -> Any:
 
 
 def faults(document: Json, schema: Json, value: Any) -> list[str]:
-    """What is wrong with a value by a schema of the document."""
-    return [f"{error.instance_path}: {error.message}" for error in validator(document, schema).iter_errors(value)]
+    """What is wrong with a value by a schema of the document; a field that it does not name is."""
+    schemas = {
+        name: {"additionalProperties": False, **each} for name, each in document["components"]["schemas"].items()
+    }
+    closed = {"components": {**document["components"], "schemas": schemas}}
+    return [f"{error.instance_path}: {error.message}" for error in validator(closed, schema).iter_errors(value)]

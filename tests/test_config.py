@@ -174,6 +174,7 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"MIN_FILL_SECONDS": "3"}, "FORM_SECRET must be given where MIN_FILL_SECONDS is not 0."),
         ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "none"}, "FORM_SECRET must be given where"),
         ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "s" * 31}, "FORM_SECRET must be none or at least 32 characters."),
+        ({"DATABASE_URL": "sqlite:///."}, "DATABASE_URL names a folder, and not a file in it."),
         ({"MIN_FILL_SECONDS": "3601"}, "MIN_FILL_SECONDS must be a whole number from 0 to 3600."),
         ({"REDIRECT_URLS": "/thanks"}, "REDIRECT_URLS must be none or URLs"),
         ({"REDIRECT_URLS": "javascript:alert(1)"}, "REDIRECT_URLS must be none or URLs"),
@@ -253,6 +254,23 @@ def test_the_environment_goes_before_the_file(folder: Path, monkeypatch: pytest.
     settings = config.load()
 
     assert (settings.env, settings.port, settings.host, settings.threads) == ("staging", 82, "::", 4)
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["by a server", "by the flask command, which loads .env first"])
+def test_the_environment_goes_before_the_file_in_whichever_way_either_gives_a_setting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, loaded: bool
+) -> None:
+    (folder / "secret").write_text("84")
+    lines = {"PORT": "81", "THREADS_FILE": "missing", "ENV": "staging"}
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    monkeypatch.setenv("PORT_FILE", "secret")
+    monkeypatch.setenv("THREADS", "3")
+    for name, value in lines.items() if loaded else ():
+        monkeypatch.setenv(name, value)
+
+    settings = config.load()
+
+    assert (settings.port, settings.threads, settings.env) == (84, 3, "staging")
 
 
 def test_given_settings_are_all_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,3 +95,14 @@ def test_a_library_that_quotes_what_it_was_sent_is_silenced(
     assert len(output.splitlines()) == 5
     assert MARKER not in output
     assert "Invalid HTTP Header" in output
+
+
+def test_a_field_with_a_name_that_cannot_be_read_is_told_in_a_sentence_too(client: FlaskClient) -> None:
+    named = {"": '""', " ": '" "', "a\nb": '"a\\nb"', "c" * 41: "c" * 40, "d e": "d e"}
+
+    for name, told in named.items():
+        response = client.get("/leads", query_string={name: "1"})
+
+        assert response.status_code == 422
+        assert body(response)["detail"] == f"This field is not valid: {told}."
+        assert list(body(response)["errors"]) == [name]

@@ -81,14 +81,14 @@ class Items(fields.List[Any]):
     def __init__(self, **kwargs: Any) -> None:
         # Documented is what is taken: what is wrong with an item is told in the answer.
         each = {"anyOf": [{"$ref": "#/components/schemas/NewLead"}, {}], "description": "As for one lead."}
-        super().__init__(fields.Raw(metadata=each), validate=validate.Length(1, self.most), **kwargs)
+        super().__init__(fields.Raw(metadata=each), validate=validate.Length(max=self.most), **kwargs)
         self.schema = NewLeadSchema()
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
         # Before each of them costs work.
-        validate.Length(1, self.most)(value)
+        validate.Length(max=self.most)(value)
         return [self._judge(item) for item in value]
 
     def _judge(self, item: Any) -> Any:

@@ -198,6 +198,19 @@ def test_a_form_is_taken_once_though_its_boundary_is_another(client: FlaskClient
     assert body(client.get("/leads/1/events"))["total"] == 1
 
 
+def test_a_page_for_people_says_that_it_is_given_again(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
+    page = "https://www.example.com/thanks"
+    client = make_app(DATABASE_URL=database_url, REDIRECT_URLS=page).test_client()
+
+    for number, form in enumerate((new_lead(), new_lead(_next=page))):
+        first, again = (client.post("/leads", data=form, headers={"Idempotency-Key": f"k{number}"}) for _ in range(2))
+
+        assert (first.status_code, first.data) == (again.status_code, again.data)
+        assert first.headers.get("Location") == again.headers.get("Location") == form.get("_next")
+        assert first.headers.get("Idempotent-Replayed") is None
+        assert again.headers.get("Idempotent-Replayed") == "true"
+
+
 def test_a_batch_is_stored_once(client: FlaskClient, new_lead: NewLead, app: Flask) -> None:
     invalid = {"full_name": "Zebedee", "email": "nobody"}
     leads = [new_lead(), invalid, new_lead(), {}]

@@ -165,9 +165,18 @@ def test_five_hundred_of_every_kind_take_few_statements(
     assert body(client.get("/leads"))["total"] == 350
 
 
-@pytest.mark.parametrize(
-    "items", [[], {}, None, "text", [{}] * 501], ids=["empty", "object", "null", "text", "too many"]
-)
+def test_of_none_there_is_nothing_to_say(client: FlaskClient) -> None:
+    # A program that sends what has gathered since the last time need not look whether anything has.
+    headers = {"Idempotency-Key": "nothing"}
+
+    first, again = (client.post("/leads/batch", json={"items": []}, headers=headers) for _ in range(2))
+
+    assert (first.status_code, first.json) == (again.status_code, again.json) == (200, {"items": []})
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert body(client.get("/leads"))["total"] == 0
+
+
+@pytest.mark.parametrize("items", [{}, None, "text", [{}] * 501], ids=["object", "null", "text", "too many"])
 def test_refuses_a_list_that_is_none(client: FlaskClient, items: Any) -> None:
     response = client.post("/leads/batch", json={"items": items})
 

@@ -172,6 +172,8 @@ def test_a_program_gets_json(client: FlaskClient, send: Send, new_lead: NewLead)
         ("application/json;q=0.9, text/html", "text/html"),
         ("application/json, text/html;q=0.9", JSON),
         ("application/*", JSON),
+        # What axios and many other programs send.
+        ("application/json, text/plain, */*", JSON),
         ("application/json; charset=utf-8", JSON),
         ("text/html; charset=utf-8, application/json; charset=utf-8", "text/html"),
         ("image/png", "text/html"),
@@ -236,7 +238,8 @@ def test_a_trap_that_is_filled_looks_like_success_and_stores_nothing(
         (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx', f"{KINDS[1]}; boundary=b", 400),
         (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--b--\r\n', f"{KINDS[1]}; boundary=b", 400),
         (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 101 + b"--b--", f"{KINDS[1]}; boundary=b", 422),
-        (b"--%b--" % (b"b" * 70), f"{KINDS[1]}; boundary={'b' * 70}", 422),
+        # Of 73 bytes are the longest that Werkzeug's own client makes, now and then.
+        (b"--%b--" % (b"b" * 73), f"{KINDS[1]}; boundary={'b' * 73}", 422),
         # To look for it everywhere would take seconds.
         (b"\\" + b"-" * 1_000_000, f"{KINDS[1]}; boundary={'-' * 8000}", 400),
         (b"x" * 2**21, KINDS[0], 413),

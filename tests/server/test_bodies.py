@@ -72,6 +72,19 @@ def test_who_sends_all_of_a_large_body_before_reading_is_told_too(serve: Serve, 
     assert answers == [TOO_LARGE] * 2
 
 
+@FRAMINGS
+def test_a_body_may_be_as_long_as_the_setting_says_and_not_one_byte_longer(serve: Serve, chunked: bool) -> None:
+    server = serve(MAX_BODY_BYTES="1024")
+    statuses = []
+
+    for length in (1024, 1025):
+        body = (LEAD % "null").encode().ljust(length)
+        sent = iter([body[:512], body[512:]]) if chunked else body
+        statuses.append(server.post("/leads", body=sent, headers=JSON, chunked=chunked).status)
+
+    assert statuses == [201, 413]
+
+
 def test_what_is_not_json_is_refused(serve: Serve, database_url: str) -> None:
     server = serve(DATABASE_URL=database_url)
 
