@@ -20,7 +20,7 @@ from leadapi.fields import MAX_ID
 from leadapi.leads import exports, files, imports, releases, schemas, service
 from leadapi.leads.columns import Unmapped
 from leadapi.leads.progress import ImportedElsewhere, Progress
-from leadapi.leads.tables import EXTENSIONS, Unreadable
+from leadapi.leads.tables import EXTENSIONS, InTheWay, Unreadable
 from leadapi.migrations.cli import DatabaseGroup
 from leadapi.parsing import flat
 from leadapi.quarantine import service as quarantine
@@ -35,7 +35,7 @@ class LeadsGroup(DatabaseGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (Unreadable, Unmapped, files.InTheWay, ImportedElsewhere, migrations.SchemaNotCurrent) as exc:
+        except (Unreadable, Unmapped, InTheWay, ImportedElsewhere, migrations.SchemaNotCurrent) as exc:
             raise click.ClickException(str(exc)) from exc
         except BrokenPipeError:
             # Who reads has enough; click knows what to do then.

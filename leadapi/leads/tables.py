@@ -33,6 +33,13 @@ class Unreadable(Exception):
     """The file is not what it is taken for; the message is a sentence for who wrote it."""
 
 
+class InTheWay(Exception):
+    """There is a file already where the refused rows would be written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already. Remove it, or name another file with --refused.")
+
+
 @dataclass(frozen=True)
 class Broken:
     """A line that is no row."""
@@ -208,18 +215,26 @@ class RefusedRows:
         """Write rows where the file had this size, forget what came after it, and return the new size.
 
         What is written is on disk when this returns.
+
+        :raises InTheWay: what came after it is not what an interrupted run has left of these very rows.
         """
+        is_first = self._file is None
         if self._file is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = io.FileIO(os.open(self.path, flags, 0o600), "w")
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = io.FileIO(os.open(self.path, flags, 0o600), "r+")
             # Where somebody took the file away meanwhile, what it had is not to be made up by zeros.
             at = min(at, os.fstat(self._file.fileno()).st_size)
-        self._file.seek(at)
-        self._file.truncate()
         text = self._ndjson(rows) if self._form.format == "ndjson" else self._csv(rows, with_header=not at)
         # A mark goes before --encoding, so that the file can be imported with the options of the first.
         mark = b"" if at or self._form.encoding == "utf-8" else codecs.BOM_UTF8
-        data = memoryview(mark + text)
+        text = mark + text
+        self._file.seek(at)
+        # Rows that somebody has corrected, or those of another file, are not forgotten.
+        if is_first and not text.startswith(self._file.read(len(text) + 1)):
+            raise InTheWay(self.path)
+        self._file.seek(at)
+        self._file.truncate()
+        data = memoryview(text)
         while data:
             data = data[self._file.write(data) :]
         os.fsync(self._file.fileno())
