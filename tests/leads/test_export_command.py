@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from conftest import MARKER, MakeApp, StoredLead, body
 
+AHEAD = "9999-12-31T23:59:59Z"
+
 
 def without_ids(client: FlaskClient) -> list[object]:
     """What is shown of all leads, but for what an import gives anew."""
@@ -118,6 +120,13 @@ def test_what_is_exported_can_be_imported_without_loss(
         )
     first = stored_lead()
     client.patch(f"/leads/{first['id']}", json={"status": "qualified"})
+    # By a host whose clock is ahead.
+    client.application.test_cli_runner().invoke(
+        args=["leads", "import", "-"],
+        input=f"full_name,email,created_at\n{MARKER},ahead@example.com,{AHEAD}\n",
+    )
+    (ahead,) = body(client.get("/leads?email=ahead@example.com"))["items"]
+    client.patch(f"/leads/{ahead['id']}", json={"status": "lost"})
     path = tmp_path / f"leads.{form}"
     client.application.test_cli_runner().invoke(args=["leads", "export", "-o", str(path)])
     other = make_app(DATABASE_URL="sqlite://")
