@@ -25,6 +25,8 @@ NAMED = re.compile(r"sep=([^\r\n])\s*", re.IGNORECASE)
 EXTENSIONS = {".csv": "csv", ".tsv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 # Longer than the longest value that is accepted: 50 attributes of 500 characters, all escaped.
 LONGEST_CELL = 2**18
+# Brackets in a line of NDJSON. What has fewer can be written as well as read, whatever is in what.
+SHALLOW = 200
 # The column in which a refused row has its reason.
 ERROR = "error"
 
@@ -176,7 +178,10 @@ class Table:
 def _object(line: str) -> Row:
     try:
         row = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        if line.count("[") + line.count("{") > SHALLOW:
+            # What is too deep to be written could not be put among the refused rows, where it will go.
+            orjson.dumps(row)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         row = None
     if not isinstance(row, dict):
         return Broken(line.rstrip("\r\n"))

@@ -17,6 +17,9 @@ from leadapi.leads import bulk
 
 Import = Callable[..., Result]
 
+# More than can be written again.
+DEEP = b'{"full_name":"Zo","email":"deep@example.com","x":%b%b}' % (b"[" * 500, b"]" * 500)
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -210,24 +213,26 @@ def test_ndjson_is_taken_without_loss(bring_in: Import, client: FlaskClient, new
         b"",
         b"[1]",
         b"{nonsense",
+        DEEP,
         orjson.dumps({"full_name": MARKER, "email": "n@example.com", "age": 17}),
         orjson.dumps({"full_name": MARKER, "Full Name": MARKER, "email": "n@example.com"}),
     ]
 
     result = bring_in(b"\n".join(lines), name="people.ndjson")
 
-    assert "stored 1, merged 0, ignored 0, refused 4 of 5" in result.stdout
+    assert "stored 1, merged 0, ignored 0, refused 5 of 6" in result.stdout
     (stored,) = leads(client)
     assert stored.items() >= (lead | {"status": "lost", "attributes": {"a": "'=1", "Phone": "+1"}}).items()
     refused = [orjson.loads(line) for line in file.with_name("people.ndjson.refused.ndjson").read_bytes().splitlines()]
     assert [row["error"] for row in refused] == [
         "This line is not a JSON object.",
         "This line is not a JSON object.",
+        "This line is not a JSON object.",
         "attributes.age: Must be a string of at most 500 characters.",
         "Two fields are full_name.",
     ]
-    assert refused[1]["line"] == "{nonsense"
-    assert refused[2] | {"error": ""} == {"full_name": MARKER, "email": "n@example.com", "age": 17, "error": ""}
+    assert [row["line"] for row in refused[1:3]] == ["{nonsense", DEEP.decode()]
+    assert refused[3] | {"error": ""} == {"full_name": MARKER, "email": "n@example.com", "age": 17, "error": ""}
 
 
 def test_standard_input_is_read_once(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
