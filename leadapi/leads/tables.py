@@ -258,7 +258,9 @@ class RefusedRows:
             writer.writerow([*map(disarmed, header), ERROR])
         for row, reason in rows:
             cells = [disarmed(armed(cell)) for cell in row] if isinstance(row, list) else []
-            writer.writerow([*cells, *[""] * (len(header) - len(cells)), reason])
+            # The reason stands in its column, also where the row has more cells than there are columns.
+            missing = [""] * (len(header) - len(cells))
+            writer.writerow([*cells[: len(header)], *missing, reason, *cells[len(header) :]])
         return text.getvalue().encode()
 
     def _ndjson(self, rows: Iterable[tuple[Row, str]]) -> bytes:

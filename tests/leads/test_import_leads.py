@@ -123,18 +123,20 @@ def test_refused_rows_can_be_corrected_and_imported_again(bring_in: Import, clie
     assert "stored 1, merged 0, ignored 0, refused 4 of 5 rows" in result.stdout
     assert str(refused) in result.stdout
     assert stat.S_IMODE(refused.stat().st_mode) == 0o600
+    # What is too much in a row comes after the reason, so that it is not taken for one.
+    extra = "Z;z@example.com;;The row has 4 cells, and the file has 3 columns.;5\r\n"
     assert refused.read_bytes().decode() == (
         "full_name;email;note;error\r\n"
         f'{MARKER};nobody;"a;\r\n""b""";email: Not a valid email address.\r\n'
         # What a spreadsheet would run is disarmed, also for who corrects the file.
         f"{MARKER};A@EXAMPLE.com;'=1+1;Lead with this email already exists.\r\n"
-        f"{MARKER};;;The row has 1 cells, and the file has 3 columns.\r\n"
-        "Z;z@example.com;;5;The row has 4 cells, and the file has 3 columns.\r\n"
+        f"{MARKER};;;The row has 1 cells, and the file has 3 columns.\r\n" + extra
     )
     corrected = refused.read_bytes().decode().replace("nobody", "b@example.com").replace("A@EXAMPLE", "c@example")
 
     again = bring_in(corrected, name="corrected.csv")
     assert "stored 2, merged 0, ignored 0, refused 2" in again.stdout
+    assert file.with_name("corrected.csv.refused.csv").read_bytes().decode().endswith(extra)
     assert [lead["attributes"] for lead in leads(client)] == [{}, {"note": 'a;\r\n"b"'}, {"note": "=1+1"}]
 
 
