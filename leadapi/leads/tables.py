@@ -87,7 +87,7 @@ class Table:
         self.form = Form(format or "", "", encoding)
         first = self._first()
         form = format or ("ndjson" if first.lstrip().startswith("{") else "csv")
-        self.form = Form(form, self._separator(first) if form == "csv" else "", encoding)
+        self.form = Form(form, _separator(first) if form == "csv" else "", encoding)
         self.header: list[str] | None = None
         self._rows = self._records(first) if form == "csv" else self._objects(first)
 
@@ -134,13 +134,6 @@ class Table:
             line = self._before + (self._reader.line_num if self._reader else 0)
             raise Unreadable(f"Line {line} cannot be read as CSV: {exc}.") from exc
 
-    def _separator(self, first: str) -> str:
-        if named := NAMED.fullmatch(first):
-            return named[1]
-        # What is in quotes does not count.
-        bare = re.sub(r'"[^"]*"', "", first)
-        return max(SEPARATORS, key=bare.count)
-
     def _records(self, first: str) -> Iterator[Row]:
         """The lines of a CSV file, after its header, which is read at once."""
         csv.field_size_limit(LONGEST_CELL)
@@ -173,6 +166,14 @@ class Table:
             for line in chain([first], self._lines):
                 if line.strip():
                     yield _object(line)
+
+
+def _separator(first: str) -> str:
+    """What the first line of a file names, or has most of, outside of quotes."""
+    if named := NAMED.fullmatch(first):
+        return named[1]
+    bare = re.sub(r'"[^"]*"', "", first)
+    return max(SEPARATORS, key=bare.count)
 
 
 def _object(line: str) -> Row:
@@ -261,7 +262,10 @@ class RefusedRows:
             # The reason stands in its column, also where the row has more cells than there are columns.
             missing = [""] * (len(header) - len(cells))
             writer.writerow([*cells[: len(header)], *missing, reason, *cells[len(header) :]])
-        return text.getvalue().encode()
+        text.seek(0)
+        # It may have been told by a line that is none of the rows.
+        is_clear = not with_header or _separator(text.readline()) == self._form.separator
+        return ("" if is_clear else f"sep={self._form.separator}\r\n").encode() + text.getvalue().encode()
 
     def _ndjson(self, rows: Iterable[tuple[Row, str]]) -> bytes:
         return b"".join(
