@@ -92,6 +92,21 @@ def test_unknown_columns_become_attributes_and_map_names_the_others(bring_in: Im
     assert second["attributes"] == {}
 
 
+def test_attributes_of_a_column_are_put_together_with_those_of_others(bring_in: Import, client: FlaskClient) -> None:
+    content = (
+        "full_name,email,attributes,Phone\n"
+        f"{MARKER},a@example.com,null,+1\n"
+        f'{MARKER},b@example.com,"{{""Phone"":""+2"",""a"":""b""}}",\n'
+        f'{MARKER},c@example.com,"{{""Phone"":""+2""}}",+3\n'
+    )
+
+    first = bring_in(content)
+    bring_in(f"full_name,email,attributes\n{MARKER},a@example.com,null\n", "--on-duplicate", "merge", name="next.csv")
+
+    assert "stored 2, merged 0, ignored 0, refused 1 of 3" in first.stdout
+    assert [lead["attributes"] for lead in leads(client)] == [{"Phone": "+1"}, {"Phone": "+2", "a": "b"}]
+
+
 def test_takes_what_became_of_a_lead_elsewhere(bring_in: Import, client: FlaskClient) -> None:
     bring_in(
         "id,full_name,email,status,created_at,updated_at\n"
