@@ -222,21 +222,23 @@ class RefusedRows:
 
         What is written is on disk when this returns.
 
-        :raises InTheWay: what came after it is not what an interrupted run has left of these very rows.
+        :raises InTheWay: it is shorter, or what came after is not what an interrupted run has left of these rows.
         """
         is_first = self._file is None
+        size = at
         if self._file is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = io.FileIO(os.open(self.path, flags, 0o600), "r+")
+            size = os.fstat(self._file.fileno()).st_size
             # Where somebody took the file away meanwhile, what it had is not to be made up by zeros.
-            at = min(at, os.fstat(self._file.fileno()).st_size)
+            at = at if size else 0
         text = self._ndjson(rows) if self._form.format == "ndjson" else self._csv(rows, with_header=not at)
         # A mark goes before --encoding, so that the file can be imported with the options of the first.
         mark = b"" if at or self._form.encoding == "utf-8" else codecs.BOM_UTF8
         text = mark + text
         self._file.seek(at)
-        # Rows that somebody has corrected, or those of another file, are not forgotten.
-        if is_first and not text.startswith(self._file.read(len(text) + 1)):
+        # Rows that somebody has corrected, or those of another file, are not forgotten, nor mixed with these.
+        if is_first and (size < at or not text.startswith(self._file.read(len(text) + 1))):
             raise InTheWay(self.path)
         self._file.seek(at)
         self._file.truncate()

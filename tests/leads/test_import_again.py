@@ -201,14 +201,22 @@ def test_refused_rows_that_were_taken_away_meanwhile_are_not_made_up(app: Flask,
     assert [line.partition(",")[0] for line in lines] == ["full_name", f"{MARKER} 200", f"{MARKER} 300"]
 
 
-@pytest.mark.parametrize("commits", [1, 3], ids=["before any row was refused", "later"])
-def test_what_goes_on_overwrites_no_rows_that_somebody_corrects(
-    app: Flask, count: Count, tmp_path: Path, commits: int
+@pytest.mark.parametrize(
+    ("commits", "edit"),
+    [
+        (1, lambda rows: f"{rows}{MARKER},corrected@example.com,{MARKER},\n"),
+        (3, lambda rows: f"{rows}{MARKER},corrected@example.com,{MARKER},\n"),
+        (3, lambda rows: rows.splitlines()[0]),
+    ],
+    ids=["before any row was refused", "made longer", "made shorter"],
+)
+def test_what_goes_on_changes_no_rows_that_somebody_corrects(
+    app: Flask, count: Count, tmp_path: Path, commits: int, edit: Callable[[str], str]
 ) -> None:
     path = write_rows(tmp_path / "people.csv", 350)
     run_until(app, path, commits)
     refused = path.with_name("people.csv.refused.csv")
-    corrected = f"{refused.read_text()}{MARKER},corrected@example.com,{MARKER},\n"
+    corrected = edit(refused.read_text())
     refused.write_text(corrected)
 
     result = app.test_cli_runner().invoke(args=["leads", "import", str(path)])
