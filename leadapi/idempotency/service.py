@@ -32,7 +32,8 @@ _claim = Statement(
         index_elements=["key_hash"],
         set_={"fingerprint": _new.excluded.fingerprint, "expires_at": _new.excluded.expires_at},
         where=_records.c.expires_at <= bindparam("now"),
-    ).returning(_records.c.key_hash),
+        # The status is there where the key had an answer that has expired.
+    ).returning(_records.c.status),
     ["key_hash", "fingerprint", "expires_at"],
 )
 _find = Statement(
@@ -46,6 +47,7 @@ _keep = Statement(
     .values({name: bindparam(name) for name in ("status", "headers", "body", "lead_id")})
     .returning(_records.c.status)
 )
+_unlink = Statement(delete(_leads).where(_leads.c.key_hash == bindparam("key_hash")).returning(_leads.c.lead_id))
 _expired = select(_records.c.key_hash).where(_records.c.expires_at <= bindparam("now"))
 _sweep = Statement(
     delete(_records)
@@ -129,11 +131,15 @@ def hand_over_records(before: int, after: int) -> None:
 
 def _is_first(connection: DriverConnection, claim: Mapping[str, str | int]) -> bool:
     try:
-        return bool(connection.run(_claim, claim))
+        claimed = connection.run(_claim, claim)
     except OperationalError as exc:
         if getattr(exc.orig, "sqlstate", None) == LOCKED:
             raise RequestRunning from exc
         raise
+    if claimed and claimed[0][0] is not None:
+        # The leads of the expired answer need not be in the one that takes its place.
+        connection.run(_unlink, {"key_hash": claim["key_hash"]})
+    return bool(claimed)
 
 
 def _store(connection: DriverConnection, key_hash: str, answer: Answer) -> None:

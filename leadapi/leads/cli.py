@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from leadapi.fields import MAX_ID
 from leadapi.leads import exports, files, imports, releases, schemas, service
 from leadapi.leads.columns import Unmapped
 from leadapi.leads.progress import ImportedElsewhere, Progress
-from leadapi.leads.tables import EXTENSIONS, Unreadable
+from leadapi.leads.tables import EXTENSIONS, InTheWay, Unreadable
 from leadapi.migrations.cli import DatabaseGroup
 from leadapi.parsing import flat
 from leadapi.quarantine import service as quarantine
@@ -35,7 +36,7 @@ class LeadsGroup(DatabaseGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (Unreadable, Unmapped, files.InTheWay, ImportedElsewhere, migrations.SchemaNotCurrent) as exc:
+        except (Unreadable, Unmapped, InTheWay, ImportedElsewhere, migrations.SchemaNotCurrent) as exc:
             raise click.ClickException(str(exc)) from exc
         except BrokenPipeError:
             # Who reads has enough; click knows what to do then.
@@ -251,7 +252,7 @@ def _written(path: Path | None) -> Iterator[IO[bytes]]:
     path = path.resolve()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _ending_in_order(), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -259,3 +260,16 @@ def _written(path: Path | None) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink()
         raise
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let who is told to end, or whose terminal is closed, take away first what nobody would look for."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

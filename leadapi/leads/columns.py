@@ -104,6 +104,9 @@ class Columns:
                     raise Misfit(f"Cell {number + 1} is not empty, and its column has no name.")
         if "attributes" in given:
             given["attributes"] = _object(given["attributes"])
+            # Programs write null for none, and no cell takes anything away.
+            if given["attributes"] is None:
+                del given["attributes"]
         return _joined(given, others)
 
     def _pick_named(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,10 +153,16 @@ def _object(cell: str) -> Any:
 
 
 def _joined(given: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with attributes that have columns of their own among the rest.
+
+    :raises Misfit: one of them is there already.
+    """
     if not others:
         return given
     attributes = given.setdefault("attributes", {})
     # What is no object is left for the check to refuse.
     if isinstance(attributes, dict):
+        if twice := attributes.keys() & others.keys():
+            raise Misfit(f"Two fields are {ATTRIBUTE}{min(twice)}.")
         given["attributes"] = attributes | others
     return given

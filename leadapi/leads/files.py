@@ -19,16 +19,9 @@ from leadapi.leads.checks import Refused, check
 from leadapi.leads.columns import Columns, Misfit
 from leadapi.leads.imports import RESOLUTIONS, Import, Judge
 from leadapi.leads.progress import Progress
-from leadapi.leads.tables import EXTENSIONS, RefusedRows, Row, Table
+from leadapi.leads.tables import EXTENSIONS, InTheWay, RefusedRows, Row, Table
 
 STANDARD_INPUT = "-"
-
-
-class InTheWay(Exception):
-    """There is a file already where the refused rows would be written."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is there already. Remove it, or name another file with --refused.")
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,7 @@ def import_file(
         where it is not known.
     :raises tables.Unreadable: it is not what it is taken for. A file is read to its end first, so nothing is stored.
     :raises columns.Unmapped: it is not clear which column is which field.
-    :raises InTheWay: see there.
+    :raises tables.InTheWay: see there.
     :raises progress.ImportedElsewhere: another process imports the same file.
     """
     form = wishes.format or EXTENSIONS.get(Path(name).suffix.lower())
@@ -151,9 +144,8 @@ def _begin(fingerprint: str | None, path: Path, *, restart: bool) -> Progress:
         _refuse_overwriting(path)
         return Progress()
     found = progress.find(fingerprint)
-    if found is None:
-        _refuse_overwriting(path)
     if found is None or restart:
+        _refuse_overwriting(path)
         return progress.begin(fingerprint)
     return found
 

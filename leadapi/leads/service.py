@@ -178,6 +178,9 @@ def change_lead(
     except IntegrityError as exc:
         db.session.rollback()
         _refuse(exc, values["email_key"], tell_which)
+    if row is not None and row.email_key != values.get("email_key", row.email_key):
+        # What was caught so far came from the same person, who may be erased later.
+        quarantine.follow(row.email_key, values["email_key"])
     data = orjson.dumps({"changes": difference})
     events.record([events.event(lead_id=lead_id, type=events.UPDATED, time=time, actor=actor, data=data)])
     db.session.commit()

@@ -25,12 +25,21 @@ NAMED = re.compile(r"sep=([^\r\n])\s*", re.IGNORECASE)
 EXTENSIONS = {".csv": "csv", ".tsv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 # Longer than the longest value that is accepted: 50 attributes of 500 characters, all escaped.
 LONGEST_CELL = 2**18
+# Brackets in a line of NDJSON. What has fewer can be written as well as read, whatever is in what.
+SHALLOW = 200
 # The column in which a refused row has its reason.
 ERROR = "error"
 
 
 class Unreadable(Exception):
     """The file is not what it is taken for; the message is a sentence for who wrote it."""
+
+
+class InTheWay(Exception):
+    """There is a file already where the refused rows would be written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already. Remove it, or name another file with --refused.")
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class Table:
         self.form = Form(format or "", "", encoding)
         first = self._first()
         form = format or ("ndjson" if first.lstrip().startswith("{") else "csv")
-        self.form = Form(form, self._separator(first) if form == "csv" else "", encoding)
+        self.form = Form(form, _separator(first) if form == "csv" else "", encoding)
         self.header: list[str] | None = None
         self._rows = self._records(first) if form == "csv" else self._objects(first)
 
@@ -125,13 +134,6 @@ class Table:
             line = self._before + (self._reader.line_num if self._reader else 0)
             raise Unreadable(f"Line {line} cannot be read as CSV: {exc}.") from exc
 
-    def _separator(self, first: str) -> str:
-        if named := NAMED.fullmatch(first):
-            return named[1]
-        # What is in quotes does not count.
-        bare = re.sub(r'"[^"]*"', "", first)
-        return max(SEPARATORS, key=bare.count)
-
     def _records(self, first: str) -> Iterator[Row]:
         """The lines of a CSV file, after its header, which is read at once."""
         csv.field_size_limit(LONGEST_CELL)
@@ -166,10 +168,21 @@ class Table:
                     yield _object(line)
 
 
+def _separator(first: str) -> str:
+    """What the first line of a file names, or has most of, outside of quotes."""
+    if named := NAMED.fullmatch(first):
+        return named[1]
+    bare = re.sub(r'"[^"]*"', "", first)
+    return max(SEPARATORS, key=bare.count)
+
+
 def _object(line: str) -> Row:
     try:
         row = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        if line.count("[") + line.count("{") > SHALLOW:
+            # What is too deep to be written could not be put among the refused rows, where it will go.
+            orjson.dumps(row)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         row = None
     if not isinstance(row, dict):
         return Broken(line.rstrip("\r\n"))
@@ -208,18 +221,28 @@ class RefusedRows:
         """Write rows where the file had this size, forget what came after it, and return the new size.
 
         What is written is on disk when this returns.
+
+        :raises InTheWay: it is shorter, or what came after is not what an interrupted run has left of these rows.
         """
+        is_first = self._file is None
+        size = at
         if self._file is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = io.FileIO(os.open(self.path, flags, 0o600), "w")
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = io.FileIO(os.open(self.path, flags, 0o600), "r+")
+            size = os.fstat(self._file.fileno()).st_size
             # Where somebody took the file away meanwhile, what it had is not to be made up by zeros.
-            at = min(at, os.fstat(self._file.fileno()).st_size)
-        self._file.seek(at)
-        self._file.truncate()
+            at = at if size else 0
         text = self._ndjson(rows) if self._form.format == "ndjson" else self._csv(rows, with_header=not at)
         # A mark goes before --encoding, so that the file can be imported with the options of the first.
         mark = b"" if at or self._form.encoding == "utf-8" else codecs.BOM_UTF8
-        data = memoryview(mark + text)
+        text = mark + text
+        self._file.seek(at)
+        # Rows that somebody has corrected, or those of another file, are not forgotten, nor mixed with these.
+        if is_first and (size < at or not text.startswith(self._file.read(len(text) + 1))):
+            raise InTheWay(self.path)
+        self._file.seek(at)
+        self._file.truncate()
+        data = memoryview(text)
         while data:
             data = data[self._file.write(data) :]
         os.fsync(self._file.fileno())
@@ -238,8 +261,13 @@ class RefusedRows:
             writer.writerow([*map(disarmed, header), ERROR])
         for row, reason in rows:
             cells = [disarmed(armed(cell)) for cell in row] if isinstance(row, list) else []
-            writer.writerow([*cells, *[""] * (len(header) - len(cells)), reason])
-        return text.getvalue().encode()
+            # The reason stands in its column, also where the row has more cells than there are columns.
+            missing = [""] * (len(header) - len(cells))
+            writer.writerow([*cells[: len(header)], *missing, reason, *cells[len(header) :]])
+        text.seek(0)
+        # It may have been told by a line that is none of the rows.
+        is_clear = not with_header or _separator(text.readline()) == self._form.separator
+        return ("" if is_clear else f"sep={self._form.separator}\r\n").encode() + text.getvalue().encode()
 
     def _ndjson(self, rows: Iterable[tuple[Row, str]]) -> bytes:
         return b"".join(

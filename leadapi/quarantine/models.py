@@ -18,7 +18,8 @@ class Suspect(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     # Which trap it was: see service.HONEYPOT and service.FILL_TIME.
     reason: Mapped[str] = mapped_column(String(20))
-    # So that whoever is erased is erased here, too. An address may be here many times.
+    # So that whoever is erased is erased here, too: of the address that was sent or, where a lead had that
+    # one then and has another now, of the other one. An address may be here many times.
     email_key: Mapped[str] = mapped_column(Text, index=True)
     # What was sent, in JSON.
     lead: Mapped[str] = mapped_column(Text)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import BindParameter, Select, bindparam, delete, insert, select
+from sqlalchemy import BindParameter, Select, bindparam, delete, insert, select, update
 
 from leadapi.database import db, now
 from leadapi.idempotency import service as idempotency
@@ -33,6 +33,7 @@ _expired = _swept.where(~_since).order_by(_suspects.c.created_at)
 _oldest_kept = select(_suspects.c.id).order_by(_suspects.c.id.desc()).offset(MOST_KEPT - 1).limit(1)
 _surplus = _swept.where(_suspects.c.id < _oldest_kept.scalar_subquery()).order_by(_suspects.c.id)
 _delete = delete(_suspects).where(_suspects.c.id.in_(bindparam("ids", expanding=True)))
+_follow = update(_suspects).where(_suspects.c.email_key == bindparam("before")).values(email_key=bindparam("after"))
 _page = (
     select(_suspects.c.id, _suspects.c.created_at, _suspects.c.reason, _suspects.c.lead)
     .where(_since)
@@ -104,6 +105,11 @@ def take_out(suspect_id: int) -> dict[str, Any]:
 def forget(email_key: str) -> None:
     """Take away all that came from an address, in the running transaction. The caller commits."""
     _remove(_of_address, email_key=email_key)
+
+
+def follow(before: str, after: str) -> None:
+    """Let what came from one address be forgotten with another one, in the running transaction. The caller commits."""
+    db.session.execute(_follow, {"before": before, "after": after})
 
 
 def _remove(doomed: Select[Any], **values: Any) -> None:

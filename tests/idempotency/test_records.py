@@ -113,6 +113,21 @@ def test_an_answer_with_several_leads_is_forgotten_with_any_of_them(app: Flask) 
         assert db.session.execute(text("SELECT count(*) FROM idempotency_leads")).scalar_one() == 0
 
 
+@pytest.mark.parametrize("key", ["k1", "k2"])
+def test_what_an_expired_answer_showed_has_no_part_in_the_one_that_takes_its_place(app: Flask, key: str) -> None:
+    with app.app_context():
+        for ids in ((1, 2), (2, 3)):
+            write(app, "UPDATE idempotency_records SET expires_at = :now", now=int(time.time()))
+            told = service.answer_once(partial(Answer, 200, [], "", ids), key=key, caller=None, fingerprint="", hours=1)
+            assert not told.replayed
+
+    erase(app, 1)
+    before = records(app)
+    erase(app, 3)
+
+    assert (before, records(app)) == (1, 0)
+
+
 def erase(app: Flask, lead_id: int) -> None:
     with app.app_context():
         db.session.connection(execution_options={"writes": True})

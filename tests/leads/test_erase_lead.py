@@ -58,6 +58,23 @@ def test_leaves_no_trace_of_the_person(client: FlaskClient, stored_lead: StoredL
     assert "quarantine" in held(client.application, "Caught")
 
 
+def test_what_was_caught_with_an_address_that_the_lead_had_before_goes_too(
+    client: FlaskClient, stored_lead: StoredLead, new_lead: NewLead
+) -> None:
+    lead = stored_lead()
+    assert client.post("/leads", json=new_lead(email=lead["email"], _gotcha="x")).status_code == 201
+    for address in ("second@example.com", "third@example.com"):
+        client.patch(f"/leads/{lead['id']}", json={"email": address})
+    # Somebody else, who has the address now.
+    kept = {"full_name": "Another", "email": lead["email"], "_gotcha": "x"}
+    assert client.post("/leads", json=kept).status_code == 201
+
+    client.delete(f"/leads/{lead['id']}")
+
+    assert held(client.application, f"{MARKER.title()} Doe") == []
+    assert held(client.application, "Another") != []
+
+
 def test_what_remains_is_that_it_was_erased(client: FlaskClient, stored_lead: StoredLead) -> None:
     stored_lead()
     client.patch("/leads/1", json={"status": "lost"})

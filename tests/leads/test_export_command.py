@@ -1,7 +1,10 @@
 """flask leads export, and that what it writes can be imported again."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import MARKER, MakeApp, StoredLead, body
+from servers import ROOT
+
+AHEAD = "9999-12-31T23:59:59Z"
 
 
 def without_ids(client: FlaskClient) -> list[object]:
@@ -87,6 +93,36 @@ def test_a_file_is_there_when_it_is_whole(
     assert [file.name for file in tmp_path.iterdir() if "leads.ndjson" in file.name] == ["leads.ndjson"]
 
 
+# What writes a file and, when all but the last of it is done, is told to end.
+TOLD_TO_END = """
+import os, sys
+path, number = sys.argv[1:]
+os.fsync = lambda _: os.kill(os.getpid(), int(number))
+from flask.cli import main
+sys.argv[1:] = ["leads", "export", "-o", path]
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_leaves_no_part_of_a_file(
+    database_url: str, stored_lead: StoredLead, tmp_path: Path, number: signal.Signals
+) -> None:
+    stored_lead()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    ended = subprocess.run(
+        [sys.executable, "-c", TOLD_TO_END, str(folder / "leads.csv"), str(int(number))],
+        cwd=tmp_path,
+        env=os.environ | {"DATABASE_URL": database_url, "FLASK_APP": str(ROOT / "wsgi.py"), "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+    assert ended.returncode == 128 + number
+    assert list(folder.iterdir()) == []
+
+
 def test_what_is_no_file_stays_what_it_is(app: Flask, stored_lead: StoredLead, tmp_path: Path) -> None:
     stored_lead()
     pipe, link, path = tmp_path / "pipe", tmp_path / "link.csv", tmp_path / "leads.csv"
@@ -118,6 +154,13 @@ def test_what_is_exported_can_be_imported_without_loss(
         )
     first = stored_lead()
     client.patch(f"/leads/{first['id']}", json={"status": "qualified"})
+    # By a host whose clock is ahead.
+    client.application.test_cli_runner().invoke(
+        args=["leads", "import", "-"],
+        input=f"full_name,email,created_at\n{MARKER},ahead@example.com,{AHEAD}\n",
+    )
+    (ahead,) = body(client.get("/leads?email=ahead@example.com"))["items"]
+    client.patch(f"/leads/{ahead['id']}", json={"status": "lost"})
     path = tmp_path / f"leads.{form}"
     client.application.test_cli_runner().invoke(args=["leads", "export", "-o", str(path)])
     other = make_app(DATABASE_URL="sqlite://")

@@ -186,9 +186,12 @@ def test_another_way_to_import_it_is_another_import(app: Flask, tmp_path: Path) 
 def test_restart_begins_anew(app: Flask, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "people.csv", 350)
     run_until(app, path, 3)
+    in_the_way = app.test_cli_runner().invoke(args=["leads", "import", str(path), "--restart"])
+    path.with_name("people.csv.refused.csv").unlink()
 
     result = app.test_cli_runner().invoke(args=["leads", "import", str(path), "--restart"])
 
+    assert "people.csv.refused.csv is there already." in in_the_way.stderr
     assert "stored 148, merged 0, ignored 0, refused 202 of 350" in result.stdout
     assert len(path.with_name("people.csv.refused.csv").read_text().splitlines()) == 203
 
@@ -202,6 +205,36 @@ def test_refused_rows_that_were_taken_away_meanwhile_are_not_made_up(app: Flask,
 
     lines = path.with_name("people.csv.refused.csv").read_text().splitlines()
     assert [line.partition(",")[0] for line in lines] == ["full_name", f"{MARKER} 200", f"{MARKER} 300"]
+
+
+@pytest.mark.parametrize(
+    ("commits", "edit"),
+    [
+        (1, lambda rows: f"{rows}{MARKER},corrected@example.com,{MARKER},\n"),
+        (3, lambda rows: f"{rows}{MARKER},corrected@example.com,{MARKER},\n"),
+        (3, lambda rows: rows.splitlines()[0]),
+    ],
+    ids=["before any row was refused", "made longer", "made shorter"],
+)
+def test_what_goes_on_changes_no_rows_that_somebody_corrects(
+    app: Flask, count: Count, tmp_path: Path, commits: int, edit: Callable[[str], str]
+) -> None:
+    path = write_rows(tmp_path / "people.csv", 350)
+    run_until(app, path, commits)
+    refused = path.with_name("people.csv.refused.csv")
+    corrected = edit(refused.read_text())
+    refused.write_text(corrected)
+
+    result = app.test_cli_runner().invoke(args=["leads", "import", str(path)])
+    kept = refused.read_text()
+    refused.unlink()
+    again = app.test_cli_runner().invoke(args=["leads", "import", str(path)])
+
+    assert result.exit_code == 1
+    assert "people.csv.refused.csv is there already. Remove it, or name another file with --refused." in result.stderr
+    assert kept == corrected
+    assert "refused 4 of 350" in again.stdout
+    assert count("leads") == 346
 
 
 def test_what_is_done_is_not_done_again_by_a_second_one(app: Flask, count: Count, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from leadapi.leads import bulk
 
 Import = Callable[..., Result]
 
+# More than can be written again.
+DEEP = b'{"full_name":"Zo","email":"deep@example.com","x":%b%b}' % (b"[" * 500, b"]" * 500)
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -89,6 +92,21 @@ def test_unknown_columns_become_attributes_and_map_names_the_others(bring_in: Im
     assert second["attributes"] == {}
 
 
+def test_attributes_of_a_column_are_put_together_with_those_of_others(bring_in: Import, client: FlaskClient) -> None:
+    content = (
+        "full_name,email,attributes,Phone\n"
+        f"{MARKER},a@example.com,null,+1\n"
+        f'{MARKER},b@example.com,"{{""Phone"":""+2"",""a"":""b""}}",\n'
+        f'{MARKER},c@example.com,"{{""Phone"":""+2""}}",+3\n'
+    )
+
+    first = bring_in(content)
+    bring_in(f"full_name,email,attributes\n{MARKER},a@example.com,null\n", "--on-duplicate", "merge", name="next.csv")
+
+    assert "stored 2, merged 0, ignored 0, refused 1 of 3" in first.stdout
+    assert [lead["attributes"] for lead in leads(client)] == [{"Phone": "+1"}, {"Phone": "+2", "a": "b"}]
+
+
 def test_takes_what_became_of_a_lead_elsewhere(bring_in: Import, client: FlaskClient) -> None:
     bring_in(
         "id,full_name,email,status,created_at,updated_at\n"
@@ -120,18 +138,20 @@ def test_refused_rows_can_be_corrected_and_imported_again(bring_in: Import, clie
     assert "stored 1, merged 0, ignored 0, refused 4 of 5 rows" in result.stdout
     assert str(refused) in result.stdout
     assert stat.S_IMODE(refused.stat().st_mode) == 0o600
+    # What is too much in a row comes after the reason, so that it is not taken for one.
+    extra = "Z;z@example.com;;The row has 4 cells, and the file has 3 columns.;5\r\n"
     assert refused.read_bytes().decode() == (
         "full_name;email;note;error\r\n"
         f'{MARKER};nobody;"a;\r\n""b""";email: Not a valid email address.\r\n'
         # What a spreadsheet would run is disarmed, also for who corrects the file.
         f"{MARKER};A@EXAMPLE.com;'=1+1;Lead with this email already exists.\r\n"
-        f"{MARKER};;;The row has 1 cells, and the file has 3 columns.\r\n"
-        "Z;z@example.com;;5;The row has 4 cells, and the file has 3 columns.\r\n"
+        f"{MARKER};;;The row has 1 cells, and the file has 3 columns.\r\n" + extra
     )
     corrected = refused.read_bytes().decode().replace("nobody", "b@example.com").replace("A@EXAMPLE", "c@example")
 
     again = bring_in(corrected, name="corrected.csv")
     assert "stored 2, merged 0, ignored 0, refused 2" in again.stdout
+    assert file.with_name("corrected.csv.refused.csv").read_bytes().decode().endswith(extra)
     assert [lead["attributes"] for lead in leads(client)] == [{}, {"note": 'a;\r\n"b"'}, {"note": "=1+1"}]
 
 
@@ -210,24 +230,26 @@ def test_ndjson_is_taken_without_loss(bring_in: Import, client: FlaskClient, new
         b"",
         b"[1]",
         b"{nonsense",
+        DEEP,
         orjson.dumps({"full_name": MARKER, "email": "n@example.com", "age": 17}),
         orjson.dumps({"full_name": MARKER, "Full Name": MARKER, "email": "n@example.com"}),
     ]
 
     result = bring_in(b"\n".join(lines), name="people.ndjson")
 
-    assert "stored 1, merged 0, ignored 0, refused 4 of 5" in result.stdout
+    assert "stored 1, merged 0, ignored 0, refused 5 of 6" in result.stdout
     (stored,) = leads(client)
     assert stored.items() >= (lead | {"status": "lost", "attributes": {"a": "'=1", "Phone": "+1"}}).items()
     refused = [orjson.loads(line) for line in file.with_name("people.ndjson.refused.ndjson").read_bytes().splitlines()]
     assert [row["error"] for row in refused] == [
         "This line is not a JSON object.",
         "This line is not a JSON object.",
+        "This line is not a JSON object.",
         "attributes.age: Must be a string of at most 500 characters.",
         "Two fields are full_name.",
     ]
-    assert refused[1]["line"] == "{nonsense"
-    assert refused[2] | {"error": ""} == {"full_name": MARKER, "email": "n@example.com", "age": 17, "error": ""}
+    assert [row["line"] for row in refused[1:3]] == ["{nonsense", DEEP.decode()]
+    assert refused[3] | {"error": ""} == {"full_name": MARKER, "email": "n@example.com", "age": 17, "error": ""}
 
 
 def test_standard_input_is_read_once(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
