@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from leadapi import migrations
 from leadapi.database import db
 from leadapi.keys import service
 from leadapi.keys.errors import KeyUnknown
@@ -68,6 +69,7 @@ class KeyName(click.ParamType[str]):
 @click.option("--expires", type=Moment(), help="When it ends: in so many days or hours (30d, 12h), or on a date (UTC).")
 def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None:
     """Make a key and show it, this once."""
+    _need_schema()
     key = service.create_key(name=name, scopes=scopes, expires_at=expires)
     click.echo(f"This is key {key.key_id}. It is shown this once; keep it in a safe place.", err=True)
     click.echo(key.text)
@@ -76,6 +78,7 @@ def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None
 @commands.command(name="list")
 def show_list() -> None:
     """Show all keys, without their secrets."""
+    _need_schema()
     rows = [COLUMNS, *(_row(key) for key in service.list_keys())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -86,12 +89,19 @@ def show_list() -> None:
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
     """Let the key with this ID, as the list shows it, open nothing any more."""
+    _need_schema()
     try:
         service.revoke_key(key_id)
     except KeyUnknown as exc:
         db.session.rollback()
         raise click.ClickException(str(exc)) from exc
     click.echo(f"Key {key_id} is revoked. Running services notice within {REMEMBERED_SECONDS:.0f} seconds.")
+
+
+def _need_schema() -> None:
+    """Make sure of the newest schema, and leave the session as new: what writes has to begin its transaction itself."""
+    migrations.require_current()
+    db.session.rollback()
 
 
 def _row(key: ApiKey) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import alembic.command
+import click
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -45,6 +46,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     A database that cannot be reached does not stop the start: /ready tries again.
     """
     app.config["AUTO_MIGRATE"] = settings.auto_migrate
+    if not _is_to_serve():
+        return
     with app.app_context():
         try:
             require_current()
@@ -61,6 +64,12 @@ def init_app(app: Flask, settings: Settings) -> None:
             # One in memory is the database itself.
             if settings.database_url.database not in IN_MEMORY:
                 db.engine.dispose()
+
+
+def _is_to_serve() -> bool:
+    """Whether the app is made to answer requests: the flask command makes one even to tell which commands there are."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"
 
 
 def require_current() -> None:

@@ -27,7 +27,7 @@ class DatabaseGroup(AppGroup):
             if getattr(exc.orig, "sqlstate", None) in UNDEFINED:
                 raise click.ClickException(str(migrations.SchemaNotCurrent())) from exc
             raise
-        except CommandError as exc:
+        except (CommandError, migrations.SchemaNotCurrent) as exc:
             raise click.ClickException(str(exc)) from exc
 
 
