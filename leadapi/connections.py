@@ -41,6 +41,8 @@ SECONDS = {
     Phase.GOODBYE: 2.0,
 }
 BYTES_PER_SECOND = 10_000
+# What the slowest of those who are not cut off takes meanwhile.
+BYTES_IN_TIME = int(SECONDS[Phase.TAKING] * BYTES_PER_SECOND)
 NOTHING = memoryview(b"")
 # File descriptors that are not for clients: databases, the log, listening.
 OWN_FILES = 100

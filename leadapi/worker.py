@@ -27,7 +27,7 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
 from werkzeug.exceptions import HTTPException
 
-from leadapi.connections import NOTHING, SECONDS, Answer, Connection, Phase, TooSlow, affordable, refusal
+from leadapi.connections import BYTES_IN_TIME, NOTHING, SECONDS, Answer, Connection, Phase, TooSlow, affordable, refusal
 from leadapi.crew import PATIENCE_SECONDS, Crew
 from leadapi.framing import Incoming, parser_settings
 
@@ -298,5 +298,7 @@ class SteadyWorker(Worker):
     def _send_now(self, connection: Connection, data: bytes) -> None:
         """Send a piece of a stream; only as much of it is made as the client takes."""
         connection.sock.settimeout(SECONDS[Phase.TAKING])
-        connection.sock.sendall(data)
+        # The time is for so much, because a large piece takes a slow line longer.
+        for start in range(0, len(data), BYTES_IN_TIME):
+            connection.sock.sendall(memoryview(data)[start : start + BYTES_IN_TIME])
         connection.sock.setblocking(False)
