@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -191,6 +191,22 @@ def test_who_does_not_read_a_file_frees_the_thread_in_time(serve: Serve, databas
 
     assert seconds < AT_MOST
     assert listed == {"total": 10_001, "items": [lead]}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_file_of_the_largest_leads_takes_little_memory(
+    serve: Serve, database_url: str, new_lead: NewLead, kind: str
+) -> None:
+    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
+    server.post("/leads", json=new_lead(attributes={str(number): "\U0001f600" * 500 for number in range(50)}))
+    multiply(database_url, 1000)
+    before = memory_mb(server)
+
+    with closing(server.get(f"/leads/export?format={kind}", preload_content=False)) as file:
+        used = max(memory_mb(server) - before for _ in file.stream(2**20))
+
+    assert used < 150
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
