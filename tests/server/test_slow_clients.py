@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import select
 import socket
 import sqlite3
 import threading
@@ -139,6 +140,35 @@ def test_bodies_that_never_end_take_no_more_memory_than_they_may(serve: Serve, n
     assert seconds < 1
     # 64 MiB, and what the allocator keeps.
     assert used < 120
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_whole_bodies_that_wait_for_a_thread_take_no_more_memory_than_they_may(
+    serve: Serve, database_url: str, new_lead: NewLead
+) -> None:
+    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
+    lead = server.post("/leads", json=new_lead()).json()
+    before = memory_mb(server)
+    body = orjson.dumps(new_lead()).ljust(2**20)
+
+    with ExitStack() as stack, closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for _ in range(200):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(POST % len(body) + body)
+            # Who is not refused waits for the thread, which waits for the database.
+            if select.select([connection], [], [], 0.05)[0]:
+                break
+        used = memory_mb(server) - before
+        refused = answer(connection)
+        detail = orjson.loads(refused.read())
+        other.rollback()
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    assert detail == {"detail": "The service has too much to do now; try again in a moment."}
+    # 64 MiB, and what the allocator keeps.
+    assert used < 120
+    assert server.get("/leads?limit=1").json()["items"] == [lead]
 
 
 def not_reading(server: Server, request: bytes) -> socket.socket:
