@@ -111,20 +111,28 @@ class SteadyWorker(Worker):
             self._close(connection)
 
     def _accept(self, listener: Any, server: Any) -> None:
-        if len(self.connections) >= self.capacity:
-            self._close_oldest(1 + self.capacity // SHARE)
+        if len(self.connections) >= self.capacity and not self._make_room(self.capacity):
+            return
         try:
             sock, client = listener.accept()
         except OSError as exc:
             if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 self.log.warning("Too many connections: %s", exc.strerror)
-                self._close_oldest(1 + len(self.waiting) // SHARE)
+                self._make_room(len(self.waiting))
             return
         sock.setblocking(False)
         connection = Connection(sock, client, server, Incoming(self.settings, client, self.max_body))
         self.connections[connection.fd] = connection
         self.poll.register(connection.fd, 0)
         self._wait(connection, Phase.IDLE)
+
+    def _make_room(self, number: int) -> bool:
+        """Close some of so many connections. If nobody can be closed, accept no more until the next sweep."""
+        if not self.waiting:
+            self._set_accepting(False)
+            return False
+        self._close_oldest(1 + number // SHARE)
+        return True
 
     def _move(self, connection: Connection) -> None:
         """Read or send without waiting."""
@@ -158,7 +166,9 @@ class SteadyWorker(Worker):
             late = now > connection.since + self.seconds[connection.phase] + connection.earned()
             if late and self.waiting.pop(connection, False):
                 self._guarded(self._give_up, connection)
-        accepting = self.alive and (len(self.connections) < self.capacity or bool(self.waiting))
+        self._set_accepting(self.alive and (len(self.connections) < self.capacity or bool(self.waiting)))
+
+    def _set_accepting(self, accepting: bool) -> None:
         if accepting != self.accepting:
             self.accepting = accepting
             for fd in self.listeners:
