@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any
 
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine
-from werkzeug.exceptions import HTTPException, RequestTimeout
+from werkzeug.exceptions import HTTPException, RequestTimeout, ServiceUnavailable
 
 from leadapi import errors
 from leadapi.framing import Incoming
@@ -41,6 +41,8 @@ SECONDS = {
     Phase.GOODBYE: 2.0,
 }
 BYTES_PER_SECOND = 10_000
+# What the slowest of those who are not cut off takes meanwhile.
+BYTES_IN_TIME = int(SECONDS[Phase.TAKING] * BYTES_PER_SECOND)
 NOTHING = memoryview(b"")
 # File descriptors that are not for clients: databases, the log, listening.
 OWN_FILES = 100
@@ -50,6 +52,12 @@ class TooSlow(RequestTimeout):
     """The request did not come in time."""
 
     description = "The request took too long to come."
+
+
+class TooBusy(ServiceUnavailable):
+    """All the memory that requests may take is held by those that wait for a thread."""
+
+    description = "The service has too much to do now; try again in a moment."
 
 
 class Connection:

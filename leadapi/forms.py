@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from flask import Request, g, request
 from marshmallow import ValidationError
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
@@ -24,8 +25,19 @@ TRAPS = (HONEYPOT, STAMP)
 # MIME allows 70 (RFC 2046, 5.1.1), and some clients make a few more, by chance. It is looked for at every place of
 # the body, so a long one could cost much.
 LONGEST_BOUNDARY = 100
+# The names of a field and of a file have room in it. Each character costs a step of Python.
+LONGEST_HEAD = 2**12
 
 Fields = Mapping[str, list[str]]
+
+
+class Decoder(MultipartDecoder):
+    """Werkzeug's, for parts with short heads."""
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        if len(data) > LONGEST_HEAD:
+            raise ValueError
+        return super()._parse_headers(data)
 
 
 def read_fields(req: Request, body: bytes) -> Fields:
@@ -91,7 +103,7 @@ def _multipart(req: Request, body: bytes) -> Iterator[tuple[str, str]]:
     boundary = req.mimetype_params.get("boundary", "").encode()
     if not 1 <= len(boundary) <= LONGEST_BOUNDARY:
         raise ValueError
-    decoder = MultipartDecoder(boundary, max_parts=MAX_FIELDS)
+    decoder = Decoder(boundary, max_parts=MAX_FIELDS)
     decoder.receive_data(_named_as_browsers_do(body, boundary))
     decoder.receive_data(None)
     part: Field | File | None = None

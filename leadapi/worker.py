@@ -27,7 +27,8 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
 from werkzeug.exceptions import HTTPException
 
-from leadapi.connections import NOTHING, SECONDS, Answer, Connection, Phase, TooSlow, affordable, refusal
+from leadapi import connections
+from leadapi.connections import BYTES_IN_TIME, NOTHING, SECONDS, Answer, Connection, Phase
 from leadapi.crew import PATIENCE_SECONDS, Crew
 from leadapi.framing import Incoming, parser_settings
 
@@ -48,7 +49,7 @@ class SteadyWorker(Worker):
         self.max_body = self.wsgi.config["MAX_CONTENT_LENGTH"]
         self.max_held = max(HELD_BYTES, 4 * self.max_body)
         self.settings = parser_settings(self.cfg)
-        self.capacity = affordable(self.cfg.worker_connections)
+        self.capacity = connections.affordable(self.cfg.worker_connections)
         self.held = 0
         # Closing a connection while others are made room for tells what it held, too.
         self.holding = threading.RLock()
@@ -110,20 +111,28 @@ class SteadyWorker(Worker):
             self._close(connection)
 
     def _accept(self, listener: Any, server: Any) -> None:
-        if len(self.connections) >= self.capacity:
-            self._close_oldest(1 + self.capacity // SHARE)
+        if len(self.connections) >= self.capacity and not self._make_room(self.capacity):
+            return
         try:
             sock, client = listener.accept()
         except OSError as exc:
             if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 self.log.warning("Too many connections: %s", exc.strerror)
-                self._close_oldest(1 + len(self.waiting) // SHARE)
+                self._make_room(len(self.waiting))
             return
         sock.setblocking(False)
         connection = Connection(sock, client, server, Incoming(self.settings, client, self.max_body))
         self.connections[connection.fd] = connection
         self.poll.register(connection.fd, 0)
         self._wait(connection, Phase.IDLE)
+
+    def _make_room(self, number: int) -> bool:
+        """Close some of so many connections. If nobody can be closed, accept no more until the next sweep."""
+        if not self.waiting:
+            self._set_accepting(False)
+            return False
+        self._close_oldest(1 + number // SHARE)
+        return True
 
     def _move(self, connection: Connection) -> None:
         """Read or send without waiting."""
@@ -157,7 +166,9 @@ class SteadyWorker(Worker):
             late = now > connection.since + self.seconds[connection.phase] + connection.earned()
             if late and self.waiting.pop(connection, False):
                 self._guarded(self._give_up, connection)
-        accepting = self.alive and (len(self.connections) < self.capacity or bool(self.waiting))
+        self._set_accepting(self.alive and (len(self.connections) < self.capacity or bool(self.waiting)))
+
+    def _set_accepting(self, accepting: bool) -> None:
         if accepting != self.accepting:
             self.accepting = accepting
             for fd in self.listeners:
@@ -168,7 +179,7 @@ class SteadyWorker(Worker):
 
     def _give_up(self, connection: Connection) -> None:
         if connection.phase in (Phase.HEAD, Phase.BODY):
-            self._refuse(connection, TooSlow())
+            self._refuse(connection, connections.TooSlow())
         else:
             self._close(connection)
 
@@ -182,8 +193,7 @@ class SteadyWorker(Worker):
         if connection.outgoing:
             # A part of it keeps all of it.
             held += memoryview(connection.outgoing.obj).nbytes
-        if held != connection.held:
-            self._hold(connection, held)
+        self._hold(connection, held)
         # In this order, or the event could come first and find nobody who waits for it.
         self.waiting[connection] = True
         with suppress(OSError, ValueError):
@@ -192,6 +202,8 @@ class SteadyWorker(Worker):
 
     def _hold(self, connection: Connection, held: int) -> None:
         """Take down how much memory a connection holds, and make room where that is too much."""
+        if held == connection.held:
+            return
         with self.holding:
             self.held += held - connection.held
             connection.held = held
@@ -225,13 +237,18 @@ class SteadyWorker(Worker):
             self._wait(connection, Phase.HEAD if connection.incoming.data else Phase.IDLE)
 
     def _hand_over(self, connection: Connection) -> None:
+        self._hold(connection, len(connection.incoming.data))
+        if self.held > self.max_held:
+            # Others that wait for a thread hold it all, and they are not closed.
+            self._refuse(connection, connections.TooBusy())
+            return
         connection.phase = Phase.THREAD
         self.crew.put(connection)
 
     def _refuse(self, connection: Connection, reason: Exception) -> None:
         """Answer in place of the application."""
         self.log.warning("Invalid request from ip=%s: %s", connection.client[0], type(reason).__name__)
-        connection.outgoing = memoryview(refusal(reason))
+        connection.outgoing = memoryview(connections.refusal(reason))
         connection.stays = False
         connection.incoming.forget()
         self._send(connection)
@@ -261,8 +278,7 @@ class SteadyWorker(Worker):
 
     def _close(self, connection: Connection) -> None:
         if self.connections.pop(connection.fd, None) is not None:
-            if connection.held:
-                self._hold(connection, 0)
+            self._hold(connection, 0)
             connection.sock.close()
 
     def _answer(self, connection: Connection) -> None:
@@ -298,5 +314,7 @@ class SteadyWorker(Worker):
     def _send_now(self, connection: Connection, data: bytes) -> None:
         """Send a piece of a stream; only as much of it is made as the client takes."""
         connection.sock.settimeout(SECONDS[Phase.TAKING])
-        connection.sock.sendall(data)
+        # The time is for so much, because a large piece takes a slow line longer.
+        for start in range(0, len(data), BYTES_IN_TIME):
+            connection.sock.sendall(memoryview(data)[start : start + BYTES_IN_TIME])
         connection.sock.setblocking(False)

@@ -123,7 +123,11 @@ def _canonical(given: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
+    if not isinstance(value, ValidationError):
+        raise TypeError
     # An item that is invalid was asked for, too.
-    if isinstance(value, ValidationError):
-        return {"invalid": value.data}
-    raise TypeError
+    try:
+        return {"invalid": orjson.dumps(value.data, option=orjson.OPT_SORT_KEYS).decode()}
+    except orjson.JSONEncodeError:
+        # What nests deeper than orjson writes is read all the same. It is refused, whatever is in it.
+        return {"invalid": None}

@@ -27,8 +27,9 @@ from leadapi.quarantine import service as quarantine
 _update = update(queries.leads).where(queries.leads.c.id == bindparam("lead_id")).returning(*queries.shown)
 _delete = delete(queries.leads).where(queries.leads.c.id == bindparam("lead_id"))
 
-# How many rows an export reads at a time.
-CHUNK = 1000
+# How many rows an export reads at a time. The largest leads have 100 kB each, and are there several times
+# while they are written. More rows at a time are not faster.
+CHUNK = 100
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,20 @@ def test_a_batch_is_stored_once(client: FlaskClient, new_lead: NewLead, app: Fla
     assert total(client) == 2
 
 
+@pytest.mark.parametrize("depth", [250, 254, 1000])
+def test_an_item_that_nests_deeply_is_refused_and_the_others_are_stored_once(
+    client: FlaskClient, new_lead: NewLead, depth: int
+) -> None:
+    items = f"[{orjson.dumps(new_lead()).decode()}, {'[' * depth}{']' * depth}]"
+    headers = {"Idempotency-Key": "k1", "Content-Type": "application/json"}
+
+    first, again = (client.post("/leads/batch", data=f'{{"items": {items}}}', headers=headers) for _ in range(2))
+
+    assert [item["status"] for item in body(first)["items"]] == [201, 422]
+    assert (again.status_code, again.data) == (200, first.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
 # --- the key -------------------------------------------------------------------------------------
 
 

@@ -2,12 +2,13 @@
 
 import itertools
 import os
+import select
 import socket
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -19,6 +20,7 @@ from servers import Server, answer
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+EXPORT = b"GET /leads/export HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 # The default settings have two workers of four threads. Ten for each thread.
 DRIPPERS = 80
 # How long a request may take to come, and some for a busy machine.
@@ -140,6 +142,35 @@ def test_bodies_that_never_end_take_no_more_memory_than_they_may(serve: Serve, n
     assert used < 120
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_whole_bodies_that_wait_for_a_thread_take_no_more_memory_than_they_may(
+    serve: Serve, database_url: str, new_lead: NewLead
+) -> None:
+    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
+    lead = server.post("/leads", json=new_lead()).json()
+    before = memory_mb(server)
+    body = orjson.dumps(new_lead()).ljust(2**20)
+
+    with ExitStack() as stack, closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for _ in range(200):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(POST % len(body) + body)
+            # Who is not refused waits for the thread, which waits for the database.
+            if select.select([connection], [], [], 0.05)[0]:
+                break
+        used = memory_mb(server) - before
+        refused = answer(connection)
+        detail = orjson.loads(refused.read())
+        other.rollback()
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    assert detail == {"detail": "The service has too much to do now; try again in a moment."}
+    # 64 MiB, and what the allocator keeps.
+    assert used < 120
+    assert server.get("/leads?limit=1").json()["items"] == [lead]
+
+
 def not_reading(server: Server, request: bytes) -> socket.socket:
     """A client that asks for much and reads nothing of it."""
     connection = socket.socket()
@@ -164,26 +195,65 @@ def test_who_does_not_read_an_answer_holds_no_thread(serve: Serve) -> None:
     assert whole > 2**20
 
 
+def multiply(database_url: str, number: int) -> None:
+    """Store so many more leads that are like the first one."""
+    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
+        columns = "full_name, company, message, source, attributes, created_at"
+        connection.execute(
+            f"INSERT INTO leads (email, email_key, {columns}) WITH RECURSIVE numbers (i) AS"
+            " (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)"
+            f" SELECT email || i, email_key || i, {columns} FROM leads, numbers",
+            (number,),
+        )
+    connection.close()
+
+
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_who_does_not_read_a_file_frees_the_thread_in_time(serve: Serve, database_url: str, new_lead: NewLead) -> None:
     server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
     lead = server.post("/leads", json=new_lead(message="m" * 2000)).json()
-    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
-        columns = "full_name, company, message, source, created_at"
-        connection.execute(
-            f"INSERT INTO leads (email, email_key, {columns}) WITH RECURSIVE numbers (i) AS"
-            " (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < 10000)"
-            f" SELECT email || i, email_key || i, {columns} FROM leads, numbers"
-        )
-    connection.close()
+    multiply(database_url, 10_000)
 
-    with not_reading(server, b"GET /leads/export HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+    with not_reading(server, EXPORT):
         seconds = health(server)
         # Its database connection is free again, too.
         listed = server.get("/leads?limit=1").json()
 
     assert seconds < AT_MOST
     assert listed == {"total": 10_001, "items": [lead]}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_file_of_the_largest_leads_takes_little_memory(
+    serve: Serve, database_url: str, new_lead: NewLead, kind: str
+) -> None:
+    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
+    server.post("/leads", json=new_lead(attributes={str(number): "\U0001f600" * 500 for number in range(50)}))
+    multiply(database_url, 1000)
+    before = memory_mb(server)
+
+    with closing(server.get(f"/leads/export?format={kind}", preload_content=False)) as file:
+        used = max(memory_mb(server) - before for _ in file.stream(2**20))
+
+    assert used < 150
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_who_reads_a_file_slowly_gets_all_of_it(serve: Serve, database_url: str, new_lead: NewLead) -> None:
+    server = serve(DATABASE_URL=database_url)
+    server.post("/leads", json=new_lead(attributes={str(number): "a" * 500 for number in range(50)}))
+    multiply(database_url, 200)
+
+    with not_reading(server, EXPORT) as connection, connection.makefile("rb") as file:
+        started = time.monotonic()
+        # A piece that is sent at once takes longer than a client may who takes nothing.
+        while time.monotonic() < started + AT_MOST:
+            time.sleep(0.1)
+            file.read(10_000)
+        end = file.read()[-7:]
+
+    assert end == b"\r\n0\r\n\r\n"
 
 
 def test_who_sends_a_body_in_pieces_and_listens_gets_an_answer(serve: Serve, new_lead: NewLead) -> None:
