@@ -109,7 +109,7 @@ def test_who_sends_nothing_is_closed_and_makes_room_before(serve: Serve, tmp_pat
     server = Server({"WEB_CONCURRENCY": "1", "DATABASE_URL": f"sqlite:///{tmp_path}/leads.db"}, tmp_path, arguments)
 
     with ExitStack() as stack:
-        stack.callback(server.kill)
+        stack.callback(server.quit)
         idle = [stack.enter_context(server.connect()) for _ in range(50)]
         seconds = health(server)
         # Each waits for the end of its connection, which has a deadline of its own.

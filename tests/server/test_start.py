@@ -77,7 +77,7 @@ def plain_server(empty_database_url: str, tmp_path: Path) -> Iterator[Server]:
     environ = {"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "on", "PORT": str(port), "HOME": str(tmp_path)}
     server = Server(environ, tmp_path, arguments=["-w", "4", "-b", f"127.0.0.1:{port}"])
     yield server
-    server.kill()
+    server.quit()
 
 
 def test_every_worker_of_an_unconfigured_gunicorn_serves(plain_server: Server, new_lead: NewLead) -> None:
