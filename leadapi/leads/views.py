@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from leadapi import errors, forms, logs
 from leadapi.api import Blueprint, accepted, next_link
-from leadapi.callers import actor, may_read_leads
+from leadapi.callers import actor, may
 from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
 from leadapi.events.service import EventPage
@@ -129,9 +129,7 @@ class LeadView(MethodView):
     @blp.refuses(400, 404, 409, 412, 413, 415, 422, 500, 503)
     def patch(self, changes: dict[str, Any], lead_id: int) -> Response:
         """Change a lead"""
-        return _shown(
-            service.change_lead(lead_id, changes, expected=Expected(), actor=actor(), tell_which=may_read_leads())
-        )
+        return _shown(service.change_lead(lead_id, changes, expected=Expected(), actor=actor(), tell_which=may("read")))
 
     @blp.doc(operationId="eraseLead")
     @blp.requires("write")
@@ -164,7 +162,7 @@ def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
         new_lead,
         resolution=wish,
         actor=actor(),
-        tell_which=may_read_leads(),
+        may_read=may("read"),
         never_refuse=forms.is_form(),
         caught=traps.spring(new_lead),
     )
@@ -181,7 +179,7 @@ def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], d
         valid,
         resolution=wish,
         actor=actor(),
-        may_read=may_read_leads(),
+        may_read=may("read"),
         caught=[traps.spring(item) for item in valid],
     )
     logs.note(items=len(items), stored=sum(capture.created and not capture.caught for capture in captured))

@@ -136,7 +136,6 @@ def test_everybody_may_everything_with_auth_off(make_app: MakeApp) -> None:
 
     with app.test_request_context():
         assert callers.may("write")
-        assert callers.may_read_leads()
         assert callers.actor() is None
         assert "scopes" not in g
 
