@@ -9,10 +9,7 @@ import flask_smorest
 import orjson
 from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
-from werkzeug.exceptions import (
-    HTTPException,
-    NotAcceptable,
-)
+from werkzeug.exceptions import HTTPException, NotAcceptable
 from werkzeug.routing import IntegerConverter, Map
 
 from leadapi import errors, forms, problems, security
