@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
-from leadapi.fields import HONEYPOT, MAX_FIELDS, OWN, STAMP
+from leadapi.fields import MAX_FIELDS, OWN, STAMP_FIELD, TRAP_FIELD
 from leadapi.preferences import media_types
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -20,7 +20,7 @@ MEDIA_TYPES = (URLENCODED, MULTIPART)
 # such as _charset_.
 NEXT = "_next"
 # These are left to the schema, because JSON can have them, too.
-TRAPS = (HONEYPOT, STAMP)
+TRAPS = (TRAP_FIELD, STAMP_FIELD)
 # RFC 2046, 5.1.1. It is looked for at every place of the body, so a long one could cost much.
 LONGEST_BOUNDARY = 70
 

@@ -49,7 +49,7 @@ LAYERS = {
     "forms": {"errors", "fields"},
     "files": {"checks", "columns", "imports", "progress", "tables"},
     "imports": {"database", "bulk", "captures", "emails", "errors", "merging", "progress"},
-    "bulk": {"database", "emails", "models"},
+    "bulk": {"database", "emails", "queries"},
     "progress": {"database", "models"},
     "checks": {"emails", "errors", "fields", "parsing", "schemas"},
     "columns": {"exports", "fields", "tables"},
