@@ -3,10 +3,10 @@
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import Select, bindparam, delete, update
 from sqlalchemy.engine import Result
 from sqlalchemy.engine import Row as SessionRow
 from sqlalchemy.exc import IntegrityError
@@ -141,8 +141,7 @@ def show_lead(lead_id: int, *, expected: Container[str] | None = None) -> ShownL
     :raises LeadMissing: there is none.
     :raises LeadChanged: it is in another state.
     """
-    row = db.session.execute(queries.one, {"lead_id": lead_id}).one_or_none()
-    return _expected(row, expected)
+    return _expected(_row(queries.one, lead_id), expected)
 
 
 def change_lead(
@@ -166,8 +165,7 @@ def change_lead(
     :raises TooManyAttributes: it would have more of them than are kept.
     """
     begin_write()
-    row = db.session.execute(queries.locked, {"lead_id": lead_id}).one_or_none()
-    lead = _expected(row, expected)
+    lead = _expected(_row(queries.locked, lead_id), expected)
     difference = differences(orjson.loads(lead.json), changes)
     if not difference:
         return lead
@@ -177,7 +175,11 @@ def change_lead(
         lead = show(db.session.execute(_update.values(values), {"lead_id": lead_id}).one())
     except IntegrityError as exc:
         db.session.rollback()
-        _refuse(exc, values["email_key"], tell_which)
+        # The database decides, so two requests at once cannot both win. But it may have refused
+        # for another reason: only name the one that is really there.
+        if violated(exc) != "uq_leads_email_key":
+            raise
+        raise EmailTaken(_id_of(values["email_key"]) if tell_which else None) from exc
     data = orjson.dumps({"changes": difference})
     events.record([events.event(lead_id=lead_id, type=events.UPDATED, time=time, actor=actor, data=data)])
     db.session.commit()
@@ -193,12 +195,11 @@ def erase_lead(lead_id: int, *, expected: Container[str] | None = None, actor: s
     :raises LeadChanged: it is in another state.
     """
     begin_write()
-    row = db.session.execute(queries.locked, {"lead_id": lead_id}).one_or_none()
+    row = _row(queries.locked, lead_id)
     _expected(row, expected)
     events.forget(lead_id)
     idempotency.erase_records(lead_id)
-    if row is not None:
-        quarantine.forget(row.email_key)
+    quarantine.forget(row.email_key)
     db.session.execute(_delete, {"lead_id": lead_id})
     if db.engine.dialect.name == "postgresql":
         db.session.execute(queries.sweep)
@@ -247,22 +248,18 @@ def _values(filters: dict[str, Any]) -> dict[str, Any]:
     return filters
 
 
-def _expected(row: SessionRow[Any] | None, expected: Container[str] | None) -> ShownLead:
+def _row(statement: Select[Any], lead_id: int) -> SessionRow[Any]:
+    row = db.session.execute(statement, {"lead_id": lead_id}).one_or_none()
     if row is None:
         raise LeadMissing
+    return row
+
+
+def _expected(row: SessionRow[Any], expected: Container[str] | None) -> ShownLead:
     lead = show(row)
     if expected is not None and lead.tag not in expected:
         raise LeadChanged
     return lead
-
-
-def _refuse(exc: IntegrityError, key: str, tell_which: bool) -> NoReturn:
-    """Say what it means that the database refused a lead, after the transaction was rolled back."""
-    # The database decides, so two requests at once cannot both win. But it may have refused
-    # for another reason: only name the one that is really there.
-    if violated(exc) != "uq_leads_email_key":
-        raise exc
-    raise EmailTaken(_id_of(key) if tell_which else None) from exc
 
 
 def _id_of(key: str) -> int | None:
