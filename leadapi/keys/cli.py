@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from leadapi.database import db
+from leadapi.database import db, now
 from leadapi.keys import service
 from leadapi.keys.errors import KeyUnknown
 from leadapi.keys.models import ApiKey
@@ -28,17 +28,17 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        now = datetime.now(UTC).replace(microsecond=0)
+        time = now()
         span = re.fullmatch(r"([0-9]{1,6})([dh])", value)
         try:
             if span:
                 hours = int(span[1]) * (24 if span[2] == "d" else 1)
-                moment = now + min(timedelta(hours=hours), FOREVER)
+                moment = time + min(timedelta(hours=hours), FOREVER)
             else:
                 moment = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             self.fail("give a number of days or hours, as in 30d or 12h, or a date, as in 2027-01-31", param, ctx)
-        if moment <= now:
+        if moment <= time:
             self.fail("this is over already", param, ctx)
         return moment
 
