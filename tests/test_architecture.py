@@ -56,7 +56,7 @@ LAYERS = {
     "tables": {"exports"},
     "exports": {"queries", "representations"},
     "cli": {
-        *("database", "errors", "migrations", "models", "parsing", "ring", "service"),
+        *("commands", "database", "errors", "migrations", "models", "parsing", "ring", "service"),
         *("columns", "exports", "fields", "files", "imports", "progress", "releases", "schemas", "tables"),
     },
     "guard": {"config", "errors", "locks", "logs", "ring", "security", "service"},

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
+from leadapi.commands import DatabaseGroup, show_table
 from leadapi.database import db, now
 from leadapi.keys import service
 from leadapi.keys.errors import KeyUnknown
 from leadapi.keys.models import ApiKey
 from leadapi.keys.ring import REMEMBERED_SECONDS
-from leadapi.migrations.cli import DatabaseGroup
 
 COLUMNS = ("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE")
 FOREVER = timedelta(days=36500)
@@ -76,10 +76,7 @@ def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None
 @commands.command(name="list")
 def show_list() -> None:
     """Show all keys, without their secrets."""
-    rows = [COLUMNS, *(_row(key) for key in service.list_keys())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    show_table(COLUMNS, map(_row, service.list_keys()))
 
 
 @commands.command()

@@ -15,13 +15,13 @@ from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from leadapi import migrations
+from leadapi.commands import DatabaseGroup, show_table
 from leadapi.database import db
 from leadapi.fields import MAX_ID
 from leadapi.leads import exports, files, imports, releases, schemas, service
 from leadapi.leads.columns import Unmapped
 from leadapi.leads.progress import ImportedElsewhere, Progress
 from leadapi.leads.tables import EXTENSIONS, Unreadable
-from leadapi.migrations.cli import DatabaseGroup
 from leadapi.parsing import flat
 from leadapi.quarantine import service as quarantine
 from leadapi.quarantine.errors import SuspectMissing
@@ -170,10 +170,7 @@ def quarantined() -> None:
 def list_quarantined(limit: int) -> None:
     """Show what was caught in the last 30 days, the newest first."""
     migrations.require_current()
-    rows = [COLUMNS, *(_row(caught) for caught in quarantine.list_caught(limit=limit))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    show_table(COLUMNS, map(_row, quarantine.list_caught(limit=limit)))
 
 
 @quarantined.command()
