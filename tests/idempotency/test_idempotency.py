@@ -134,9 +134,10 @@ def test_another_request_with_the_key_is_refused(client: FlaskClient, new_lead: 
 
 
 def test_the_same_request_may_be_written_in_another_way(client: FlaskClient, new_lead: NewLead) -> None:
-    lead = new_lead()
+    lead = new_lead(attributes={"page": "/", "phone": "1"})
     first = post(client, lead, "k1")
-    pretty = orjson.dumps(dict(reversed(lead.items())), option=orjson.OPT_INDENT_2)
+    other = dict(reversed(lead.items())) | {"attributes": {"phone": "1", "page": "/"}}
+    pretty = orjson.dumps(other, option=orjson.OPT_INDENT_2)
 
     again = client.post("/leads", data=pretty, content_type="application/json", headers={"Idempotency-Key": '"k1"'})
 
@@ -215,6 +216,16 @@ def test_a_batch_is_stored_once(client: FlaskClient, new_lead: NewLead, app: Fla
     assert again.headers["Idempotent-Replayed"] == "true"
     assert other.status_code == 422
     assert total(client) == 2
+
+
+def test_a_batch_that_names_one_person_twice_is_stored_once(client: FlaskClient, new_lead: NewLead) -> None:
+    lead = new_lead()
+    headers = {"Idempotency-Key": "k2", "Prefer": "resolution=merge-duplicates"}
+
+    first, again = (client.post("/leads/batch", json={"items": [lead, lead]}, headers=headers) for _ in range(2))
+
+    assert [item["status"] for item in body(first)["items"]] == [201, 200]
+    assert (again.status_code, again.data) == (200, first.data)
 
 
 # --- the key -------------------------------------------------------------------------------------

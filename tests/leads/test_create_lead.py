@@ -275,6 +275,15 @@ def test_refuses_more_fields_than_it_would_name(client: FlaskClient, new_lead: N
     assert body(response)["errors"] == {"body": ["Has more than 100 fields."]}
 
 
+def test_names_no_more_than_a_sentence_can_hold(client: FlaskClient, new_lead: NewLead) -> None:
+    names = [f"{number}{'x' * 60}" for number in range(6)]
+
+    problem = body(client.post("/leads", json=new_lead(**dict.fromkeys(names, 0))))
+
+    assert re.fullmatch(r"These fields are not valid: (\dx{39}, ){5}….", problem["detail"])
+    assert sorted(problem["errors"]) == names
+
+
 def test_takes_a_content_type_with_a_charset(client: FlaskClient, new_lead: NewLead) -> None:
     sent = client.application.json.dumps(new_lead())
 
