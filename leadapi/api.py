@@ -187,7 +187,7 @@ class Api(flask_smorest.Api):
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer in the one error shape, with the headers the status asks for."""
         status = HTTPStatus(error.code or 500)
-        headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+        headers = dict(error.get_headers())
         detail = errors.SENTENCES.get(status) or str(error.description)
         return errors.problem(status, detail, errors=getattr(error, "errors", None), headers=headers)
 
@@ -201,7 +201,7 @@ class Api(flask_smorest.Api):
 class OrjsonProvider(JSONProvider):
     """JSON for Flask by orjson: keys in their given order, times in UTC as RFC 3339 with a Z."""
 
-    OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+    OPTIONS = orjson.OPT_UTC_Z
 
     def dumps(self, obj: Any, *, indent: int | None = None, **kwargs: Any) -> str:
         options = self.OPTIONS | (orjson.OPT_INDENT_2 if indent else 0)
