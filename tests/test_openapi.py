@@ -151,8 +151,9 @@ def bodies(document: Json, operation: Json) -> Iterator[Json]:
         yield from answer.get("content", {}).values()
 
 
-def test_every_object_names_all_it_has(document: Json) -> None:
+def test_every_object_says_what_it_is_and_names_all_it_has(document: Json) -> None:
     for name, schema in document["components"]["schemas"].items():
+        assert schema["description"], name
         assert schema["additionalProperties"] is False, name
         optional = name.startswith("New") or name.endswith(("Changes", "Verdict"))
         assert optional or set(schema["required"]) == schema["properties"].keys(), name

@@ -31,7 +31,11 @@ blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who 
 class LeadsView(MethodView):
     """The collection."""
 
-    @blp.doc(operationId="createLead")
+    @blp.doc(
+        operationId="createLead",
+        description="An address that is taken is refused with 409, unless `Prefer` says what to do. An HTML form gets a"
+        " page, or is sent to one, and its repeat is merged.",
+    )
     @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
     @once
@@ -59,7 +63,11 @@ class LeadsView(MethodView):
         """Capture a lead"""
         return _captured(new_lead, forms.resolution() or resolution())
 
-    @blp.doc(operationId="listLeads")
+    @blp.doc(
+        operationId="listLeads",
+        description="Follow `Link` until there is none: nothing is missed and nothing comes twice, also while leads"
+        " arrive.",
+    )
     @blp.requires("read")
     @blp.arguments(schemas.LeadListArgsSchema(), location="query")
     @blp.response(
@@ -75,7 +83,11 @@ class LeadsView(MethodView):
 class LeadExportView(MethodView):
     """The collection as a file."""
 
-    @blp.doc(operationId="exportLeads")
+    @blp.doc(
+        operationId="exportLeads",
+        description="As they are at one moment. NDJSON is without loss; in CSV, a cell that a spreadsheet would run as"
+        " a formula has a `'` before it.",
+    )
     @blp.requires("read")
     @blp.arguments(schemas.LeadExportArgsSchema(), location="query")
     @blp.response(
@@ -92,7 +104,11 @@ class LeadExportView(MethodView):
 class LeadBatchView(MethodView):
     """Many of the leads at once."""
 
-    @blp.doc(operationId="createLeads")
+    @blp.doc(
+        operationId="createLeads",
+        description="Each is answered as if it had come alone, and those that are valid are stored though others are"
+        " not.",
+    )
     @blp.requires("capture")
     @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [schemas.NEW_LEAD]})
     @once
@@ -131,7 +147,11 @@ class LeadView(MethodView):
         """Change a lead"""
         return _shown(service.change_lead(lead_id, changes, expected=Expected(), actor=actor(), tell_which=may("read")))
 
-    @blp.doc(operationId="eraseLead")
+    @blp.doc(
+        operationId="eraseLead",
+        description="The person's data is taken out of every table. The history keeps that the lead was erased, and"
+        " when.",
+    )
     @blp.requires("write")
     @blp.arguments(NoArgsSchema(), location="query")
     @blp.takes(IF_MATCH)

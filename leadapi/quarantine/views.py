@@ -15,7 +15,7 @@ blp = Blueprint("forms", __name__, url_prefix="/forms", description="What pages 
 class FormTimeView(MethodView):
     """The time at which a page is shown."""
 
-    @blp.doc(operationId="getFormTime")
+    @blp.doc(operationId="getFormTime", description="404 where no form needs one, because `MIN_FILL_SECONDS` is 0.")
     @blp.requires(None)
     @blp.arguments(NoArgsSchema(), location="query")
     @blp.response(200, schemas.FormTimeSchema, example=schemas.STAMP)
