@@ -228,6 +228,20 @@ def test_any_number_of_addresses_takes_a_bounded_amount_of_memory(monkeypatch: p
     assert not counter.take("999", limits).passes
 
 
+def test_windows_that_ended_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MOST", 100)
+    counter, hour, second = LocalCounter(), parse_many("1/hour"), parse_many("1/second")
+    counter.take("first", hour)
+    for number in range(99):
+        counter.take(str(number), second)
+    time.sleep(1)
+
+    counter.take("last", second)
+
+    assert len(counter._windows) == 2
+    assert not counter.take("first", hour).passes
+
+
 def test_a_redis_that_refuses_to_write_is_as_good_as_gone(redis: RedisServer) -> None:
     counter = RedisCounter(redis.url.replace("secret", "wrong"))
 
