@@ -52,7 +52,7 @@ def values_of(lead: Mapping[str, Any], time: str) -> Values:
         time if moment is None else instant(moment),
         lead.get("status", "new"),
         orjson.dumps(attributes).decode() if attributes else "{}",
-        instant(updated) if updated and updated != created else None,
+        instant(updated) if updated else None,
     )
 
 
