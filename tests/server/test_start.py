@@ -124,6 +124,40 @@ def test_without_its_schema_it_says_what_to_run_and_needs_no_restart(
     assert [answer.status for answer in after] == [200, 200, 201]
 
 
+def test_a_database_in_memory_is_refused_because_workers_cannot_share_it(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "python:leadapi.gunicorn", "wsgi:app"],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "PORT": str(free_port()),
+            "DATABASE_URL": "sqlite://",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    assert "DATABASE_URL must name a file" in ended.stdout + ended.stderr
+
+
+def test_listens_on_an_address_of_ipv6_too(serve: Serve) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+    server = serve(HOST="::1")
+
+    with socket.create_connection(("::1", server.port), timeout=30) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer(connection).status == 200
+
+
 @pytest.mark.parametrize("command", ["gunicorn -c python:leadapi.gunicorn wsgi:app", "flask db upgrade"])
 def test_wrong_settings_are_all_named_and_nothing_starts(tmp_path: Path, command: str) -> None:
     port = free_port()
