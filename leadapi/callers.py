@@ -14,8 +14,3 @@ def actor() -> str | None:
 def may(scope: str) -> bool:
     """Whether who asks may do what the scope allows; with AUTH=off everybody may."""
     return scope in g.get("scopes", ALL)
-
-
-def may_read_leads() -> bool:
-    """Whether a refusal may say which lead it is about."""
-    return may("read")

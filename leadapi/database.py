@@ -15,7 +15,7 @@ import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, UniqueConstraint, event
+from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Engine, Integer, MetaData, UniqueConstraint, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
@@ -62,6 +62,10 @@ class JoiningSession(Session):
 db = SQLAlchemy(
     model_class=Base, session_options={"class_": JoiningSession, "join_transaction_mode": "create_savepoint"}
 )
+
+
+# An id. SQLite counts by itself only what it calls an INTEGER, which has as many bits there.
+Identity = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UTCDateTime(TypeDecorator[datetime]):

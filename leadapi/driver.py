@@ -106,15 +106,3 @@ def read(statement: Statement, values: Mapping[str, Any]) -> list[Row]:
     """The rows of one statement that reads; they are all of one moment."""
     with DriverConnection() as connection:
         return connection.run(statement, values)
-
-
-def write(statement: Statement, values: Mapping[str, Any]) -> list[Row]:
-    """Run one statement as a transaction of its own, and return its rows.
-
-    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
-    """
-    with DriverConnection() as connection:
-        connection.begin_write()
-        rows = connection.run(statement, values)
-        connection.commit()
-        return rows

@@ -17,8 +17,8 @@ MAX_ID = 2**63 - 1
 OWN = "_"
 # What may come with a lead and is none of its fields: people do not see the first, so whoever fills
 # it is a program; the second says when the page was shown.
-HONEYPOT = "_gotcha"
-STAMP = "_ts"
+TRAP_FIELD = "_gotcha"
+STAMP_FIELD = "_ts"
 
 # Unicode's White_Space; str.strip() alone would also take four control characters for spaces.
 SPACES = (

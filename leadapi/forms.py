@@ -10,7 +10,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
-from leadapi.fields import HONEYPOT, MAX_FIELDS, OWN, STAMP
+from leadapi.fields import MAX_FIELDS, OWN, STAMP_FIELD, TRAP_FIELD
 from leadapi.preferences import media_types
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -21,7 +21,7 @@ MEDIA_TYPES = (URLENCODED, MULTIPART)
 # such as _charset_.
 NEXT = "_next"
 # These are left to the schema, because JSON can have them, too.
-TRAPS = (HONEYPOT, STAMP)
+TRAPS = (TRAP_FIELD, STAMP_FIELD)
 # MIME allows 70 (RFC 2046, 5.1.1), and some clients make a few more, by chance. It is looked for at every place of
 # the body, so a long one could cost much.
 LONGEST_BOUNDARY = 100

@@ -2,6 +2,8 @@
 
 from flask import Flask, Response, request
 
+from leadapi.security import OPEN_BLUEPRINTS
+
 # Answers are data. Should a browser take one for a page, it may do nothing there.
 POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # Swagger UI draws with data: images, and sends from its script, not by a form.
@@ -16,8 +18,6 @@ CAREFUL = (
 )
 # Neither browsers nor proxies may keep what is said about people, nor what is wrong with it.
 PRIVATE = (*CAREFUL, ("Cache-Control", "no-store"))
-# The documentation is the same for everybody.
-PUBLIC_BLUEPRINTS = ("docs.", "api-docs.")
 
 
 def init_app(app: Flask) -> None:
@@ -26,9 +26,8 @@ def init_app(app: Flask) -> None:
 
 
 def _add(response: Response) -> Response:
-    endpoint = request.endpoint
     headers = response.headers
-    headers.extend(CAREFUL if endpoint and endpoint.startswith(PUBLIC_BLUEPRINTS) else PRIVATE)
+    headers.extend(CAREFUL if request.blueprint in OPEN_BLUEPRINTS else PRIVATE)
     # A page that needs more than data does brings its own.
     headers.setdefault("Content-Security-Policy", POLICY)
     return response

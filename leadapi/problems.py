@@ -35,7 +35,7 @@ class InvalidFieldsSchema(ProblemSchema):
     )
 
 
-# An example of each error, and the headers it brings.
+# An example of what each error says.
 PROBLEMS: dict[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
     HTTPStatus.UNAUTHORIZED: str(KeyRefused("")),

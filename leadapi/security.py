@@ -13,6 +13,8 @@ class Requirement(NamedTuple):
 
 
 OPEN = Requirement(None)
+# Those of the documentation, which says nothing about leads and is the same for everybody.
+OPEN_BLUEPRINTS = ("docs", "api-docs")
 
 SCHEMES: dict[str, dict[str, str]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The key as `Authorization: Bearer lk_…`."},

@@ -129,6 +129,15 @@ class Server:
             self.process.terminate()
         return self._ended()
 
+    def quit(self) -> None:
+        """End it without finishing what it is at; each process can still say which lines it ran."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+        try:
+            self._ended()
+        except subprocess.TimeoutExpired:
+            self.kill()
+
     def kill(self) -> None:
         """End every process at once, as a power failure would."""
         if self.process.poll() is None:

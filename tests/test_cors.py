@@ -107,10 +107,13 @@ def test_an_address_in_brackets_is_an_origin_too(allowing: MakeClient) -> None:
 
 
 def test_any_origin_can_be_allowed(allowing: MakeClient) -> None:
-    response = allowing("*").get("/leads", headers={"Origin": OTHER})
+    client = allowing("*")
+
+    response = client.get("/leads", headers={"Origin": OTHER})
 
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert "Vary" not in response.headers
+    assert about_origins(client.get("/leads")) == []
 
 
 def test_nothing_is_said_of_origins_unless_asked_for(client: FlaskClient) -> None:
@@ -134,6 +137,13 @@ def test_a_preflight_is_told_what_is_in_use_and_for_how_long(allowing: MakeClien
     assert listed(response.headers["Access-Control-Allow-Methods"]) == set(cors.METHODS)
     assert listed(response.headers["Access-Control-Allow-Headers"]) == {name.lower() for name in cors.SENT}
     assert response.headers["Access-Control-Max-Age"] == "7200"
+
+
+def test_who_only_asks_what_an_address_answers_is_told(allowing: MakeClient) -> None:
+    response = allowing(SITE).options("/leads", headers={"Origin": SITE})
+
+    assert response.status_code == 200
+    assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
 
 
 def test_a_preflight_of_another_origin_is_told_nothing(allowing: MakeClient) -> None:

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -83,6 +84,7 @@ def test_tells_which_constraint_refused(app: Flask, row: dict[str, object], cons
             db.session.execute(insert(Lead.metadata.tables["leads"]), row)
 
     assert violated(refused.value) in constraints
+    assert "Zebedee" not in str(refused.value)
 
 
 def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, new_lead: NewLead) -> None:
@@ -115,6 +117,19 @@ def test_sqlite_is_durable_and_strict(make_app: MakeApp, sqlite_path: Path) -> N
         }
 
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_postgresql_ends_what_takes_too_long_and_speaks_of_utc(app: Flask) -> None:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "TimeZone")
+    with app.app_context():
+        driver = db.session.connection().connection.driver_connection
+        settings = [db.session.execute(text(f"SHOW {name}")).scalar() for name in names]
+
+    assert settings == ["5s", "4s", "1min", "UTC"]
+    assert isinstance(driver, psycopg.Connection)
+    # What is sent to a host that is gone is given up, too.
+    assert driver.info.get_parameters()["tcp_user_timeout"] == "5000"
 
 
 def test_writers_of_one_process_go_one_after_the_other(app: Flask) -> None:
@@ -166,6 +181,16 @@ def test_a_lock_file_that_cannot_be_made_leaves_the_lock_free(tmp_path: Path) ->
     (tmp_path / "later").mkdir()
 
     lock.acquire(deadline=soon())()
+
+
+def test_a_lock_file_is_for_its_owner_alone_and_no_link(tmp_path: Path) -> None:
+    WriteLock(f"{tmp_path}/lock").acquire(deadline=soon())()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(WriteLockUnavailable):
+        WriteLock(f"{tmp_path}/link").acquire(deadline=soon())
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(

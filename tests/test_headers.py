@@ -57,6 +57,8 @@ def test_the_documentation_may_be_kept_and_runs_only_what_is_served_here(client:
     with client.get(path) as response:
         assert CAREFUL.items() <= dict(response.headers).items()
         assert "no-store" not in response.headers.get("Cache-Control", "")
+        # What is large and never changes is not asked for at every look.
+        assert (response.cache_control.max_age == 86400) == path.startswith("/docs/assets/")
         (policy,) = response.headers.getlist("Content-Security-Policy")
         assert "unsafe" not in policy
         assert ("script-src 'self'" in policy) == (path == "/docs")

@@ -1,6 +1,8 @@
 """The log of an app; that of a whole server is in server/test_log.py."""
 
+import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -8,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from conftest import MARKER, NewLead
+from leadapi.logs import describe
 
 
 @pytest.fixture
@@ -74,3 +77,35 @@ def test_a_query_is_not_logged(client: FlaskClient, lines: Any) -> None:
     client.get(f"/leads?email={MARKER}@example.com")
 
     assert lines()[-1]["path"] == "/leads"
+
+
+def test_what_json_does_not_have_is_written_as_text(client: FlaskClient, lines: Any) -> None:
+    logging.getLogger("leadapi").warning("told", extra={"folder": Path("/data")})
+
+    assert lines()[-1]["folder"] == "/data"
+
+
+def test_what_cannot_be_written_at_all_is_left_out(client: FlaskClient, lines: Any) -> None:
+    logging.getLogger("leadapi").warning("told", extra={"number": 2**64, "text": f"{MARKER} \ud800"})
+
+    (line,) = lines()
+    assert line.keys() == {"time", "level", "logger", "event"}
+    assert (line["level"], line["event"]) == ("warning", "log.failed")
+
+
+def test_an_error_is_described_in_few_words_however_deep_it_is() -> None:
+    def fail(depth: int) -> None:
+        if depth:
+            fail(depth - 1)
+        raise ValueError
+
+    with pytest.raises(ValueError) as failed:  # noqa: PT011  # it says nothing
+        fail(100)
+    # Causes that go round in a circle.
+    failed.value.__cause__ = KeyError()
+    failed.value.__cause__.__cause__ = failed.value
+
+    kind, causes, stack = describe(failed.type, failed.value, failed.tb)
+
+    assert (kind, causes, len(stack)) == ("ValueError", ["KeyError", "ValueError"] * 5, 30)
+    assert stack[-1].endswith(" fail")

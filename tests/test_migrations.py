@@ -149,3 +149,19 @@ def test_a_migration_that_breaks_references_is_undone(make_app: MakeApp) -> None
 
         assert db.session.execute(text("PRAGMA foreign_keys")).scalar() == 1
         assert db.session.execute(text("SELECT name FROM sqlite_master WHERE name = 'child'")).all() == []
+
+
+def test_a_migration_may_take_longer_than_a_request_and_leaves_the_connection_as_it_was(
+    make_app: MakeApp, database_url: str
+) -> None:
+    app = make_app(DATABASE_URL=database_url, THREADS="1")
+    sqlite = database_url.startswith("sqlite")
+    asked = ["PRAGMA foreign_keys"] if sqlite else ["SHOW statement_timeout", "SHOW lock_timeout"]
+
+    with app.app_context():
+        with migrations.exclusive_connection() as connection:
+            meanwhile = [connection.scalar(text(statement)) for statement in asked]
+        afterwards = [db.session.scalar(text(statement)) for statement in asked]
+
+    assert meanwhile == ([0] if sqlite else ["0", "0"])
+    assert afterwards == ([1] if sqlite else ["5s", "4s"])

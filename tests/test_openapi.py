@@ -153,6 +153,7 @@ def bodies(document: Json, operation: Json) -> Iterator[Json]:
 
 def test_what_is_sent_has_no_other_fields_and_what_is_shown_may_get_more(document: Json) -> None:
     for name, schema in document["components"]["schemas"].items():
+        assert schema["description"], name
         is_sent = name.startswith("New") or name.endswith("Changes")
         # Clients that are made from the document would otherwise refuse a lead to which a later version adds a field.
         assert schema.get("additionalProperties", True) is not is_sent, name

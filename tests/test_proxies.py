@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from flask import request
 
 from conftest import MakeApp
 from leadapi.proxies import client_network
@@ -72,3 +73,12 @@ def test_what_makes_a_proxy_unreadable_does_not_make_another_client(network: Net
 
 def test_a_server_without_addresses_has_one_client(network: Network) -> None:
     assert network(0, peer="") == "unknown"
+
+
+def test_nothing_else_that_a_proxy_tells_is_used(make_app: MakeApp) -> None:
+    app = make_app(DATABASE_URL="sqlite://", TRUSTED_PROXIES="1")
+    app.add_url_rule("/address", view_func=lambda: request.url)
+    told = {"Proto": "https", "Host": "elsewhere.example", "Port": "81", "Prefix": "/elsewhere"}
+    headers = {f"X-Forwarded-{name}": value for name, value in told.items()}
+
+    assert app.test_client().get("/address", headers=headers).text == "http://localhost/address"

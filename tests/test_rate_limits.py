@@ -111,8 +111,8 @@ def test_what_is_no_operation_is_not_counted(limited_to: LimitedTo, method: str,
     client = limited_to("1/hour", RATE_LIMIT_API="1/hour", CORS_ORIGINS="*")
     asked = {"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
 
-    for _ in range(3):
-        response = client.open(path, method=method, headers=asked)
+    for headers in (asked, {}, {}):
+        response = client.open(path, method=method, headers=headers)
         assert response.status_code != 429
         assert "RateLimit" not in response.headers
     assert client.get("/leads").status_code == 200
@@ -132,6 +132,14 @@ def test_one_limit_without_the_other_limits_nothing_else(limited_to: LimitedTo) 
     client = limited_to("1/hour")
 
     assert {client.get("/leads").status_code for _ in range(3)} == {200}
+
+
+def test_two_limits_of_one_time_count_apart(limited_to: LimitedTo, new_lead: NewLead) -> None:
+    client = limited_to("5/hour", RATE_LIMIT_API="3/hour")
+
+    answers = [client.post("/leads", json=new_lead()), client.get("/leads"), client.post("/leads", json=new_lead())]
+
+    assert [left(answer) for answer in answers] == [[4], [2], [3]]
 
 
 def test_without_limits_nothing_is_said_of_them(client: FlaskClient) -> None:
@@ -218,6 +226,20 @@ def test_any_number_of_addresses_takes_a_bounded_amount_of_memory(monkeypatch: p
     assert all(passed)
     assert len(counter._windows) <= 100
     assert not counter.take("999", limits).passes
+
+
+def test_windows_that_ended_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MOST", 100)
+    counter, hour, second = LocalCounter(), parse_many("1/hour"), parse_many("1/second")
+    counter.take("first", hour)
+    for number in range(99):
+        counter.take(str(number), second)
+    time.sleep(1)
+
+    counter.take("last", second)
+
+    assert len(counter._windows) == 2
+    assert not counter.take("first", hour).passes
 
 
 def test_a_redis_that_refuses_to_write_is_as_good_as_gone(redis: RedisServer) -> None:

@@ -10,7 +10,7 @@ from flask import Flask
 from schemathesis.engine import events, from_schema
 
 from conftest import Serve, make_key
-from leadapi.fields import HONEYPOT
+from leadapi.fields import TRAP_FIELD
 from leadapi.idempotency.once import PATTERN
 
 
@@ -20,8 +20,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if re.fullmatch(PATTERN, str(case.headers.get("Idempotency-Key", ""))):
         case.headers["Idempotency-Key"] = str(uuid4())
     # Nothing is to be found where the answer to what is caught says that it is. Other tests are about that.
-    if isinstance(case.body, dict) and isinstance(case.body.get(HONEYPOT), str):
-        case.body[HONEYPOT] = ""
+    if isinstance(case.body, dict) and isinstance(case.body.get(TRAP_FIELD), str):
+        case.body[TRAP_FIELD] = ""
 
 
 def explore(schema: Any) -> list[str]:

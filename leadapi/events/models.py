@@ -2,12 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text
+from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from leadapi.database import Base, UTCDateTime
-
-Identity = BigInteger().with_variant(Integer, "sqlite")
+from leadapi.database import Base, Identity, UTCDateTime
 
 
 class Event(Base):

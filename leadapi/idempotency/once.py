@@ -107,7 +107,7 @@ def _first(view: Callable[[], Response]) -> Answer:
             raise
         response = current_app.make_response(current_app.handle_user_exception(exc))
     body = response.get_data(as_text=True)
-    headers = [pair for pair in response.headers.items() if pair[0] != "Content-Length"]
+    headers = list(response.headers.items())
     return Answer(response.status_code, headers, body, _lead_ids(orjson.loads(body)) if response.is_json else ())
 
 

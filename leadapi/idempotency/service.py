@@ -65,7 +65,6 @@ _rename = update(_records).where(_records.c.lead_id == bindparam("before")).valu
 _moved = select(bindparam("after", type_=BigInteger), _leads.c.key_hash).where(_leads.c.lead_id == bindparam("before"))
 # An answer with several leads may show the other one already. Both databases know this clause by the same words.
 _add = postgresql.insert(_leads).from_select(["lead_id", "key_hash"], _moved).on_conflict_do_nothing()
-_drop = delete(_leads).where(_leads.c.lead_id == bindparam("before"))
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def hand_over_records(before: int, after: int) -> None:
     :param before: the id that is in the answers.
     :param after: the lead that it has become.
     """
-    for statement in (_rename, _add, _drop):
+    for statement in (_rename, _add):
         db.session.execute(statement, {"before": before, "after": after})
 
 

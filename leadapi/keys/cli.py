@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
-from leadapi import migrations
-from leadapi.database import db
+from leadapi.commands import DatabaseGroup, need_schema, show_table
+from leadapi.database import db, now
 from leadapi.keys import service
 from leadapi.keys.errors import KeyUnknown
 from leadapi.keys.models import ApiKey
 from leadapi.keys.ring import REMEMBERED_SECONDS
-from leadapi.migrations.cli import DatabaseGroup
 
 COLUMNS = ("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE")
 FOREVER = timedelta(days=36500)
@@ -29,17 +28,17 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        now = datetime.now(UTC).replace(microsecond=0)
+        time = now()
         span = re.fullmatch(r"([0-9]{1,6})([dh])", value)
         try:
             if span:
                 hours = int(span[1]) * (24 if span[2] == "d" else 1)
-                moment = now + min(timedelta(hours=hours), FOREVER)
+                moment = time + min(timedelta(hours=hours), FOREVER)
             else:
                 moment = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             self.fail("give a number of days or hours, as in 30d or 12h, or a date, as in 2027-01-31", param, ctx)
-        if moment <= now:
+        if moment <= time:
             self.fail("this is over already", param, ctx)
         return moment
 
@@ -69,7 +68,7 @@ class KeyName(click.ParamType[str]):
 @click.option("--expires", type=Moment(), help="When it ends: in so many days or hours (30d, 12h), or on a date (UTC).")
 def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None:
     """Make a key and show it, this once."""
-    _need_schema()
+    need_schema()
     key = service.create_key(name=name, scopes=scopes, expires_at=expires)
     click.echo(f"This is key {key.key_id}. It is shown this once; keep it in a safe place.", err=True)
     click.echo(key.text)
@@ -78,30 +77,21 @@ def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None
 @commands.command(name="list")
 def show_list() -> None:
     """Show all keys, without their secrets."""
-    _need_schema()
-    rows = [COLUMNS, *(_row(key) for key in service.list_keys())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    need_schema()
+    show_table(COLUMNS, map(_row, service.list_keys()))
 
 
 @commands.command()
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
     """Let the key with this ID, as the list shows it, open nothing any more."""
-    _need_schema()
+    need_schema()
     try:
         service.revoke_key(key_id)
     except KeyUnknown as exc:
         db.session.rollback()
         raise click.ClickException(str(exc)) from exc
     click.echo(f"Key {key_id} is revoked. Running services notice within {REMEMBERED_SECONDS:.0f} seconds.")
-
-
-def _need_schema() -> None:
-    """Make sure of the newest schema, and leave the session as new: what writes has to begin its transaction itself."""
-    migrations.require_current()
-    db.session.rollback()
 
 
 def _row(key: ApiKey) -> tuple[str, ...]:

@@ -14,10 +14,8 @@ from leadapi.keys import service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
 from leadapi.locks import WriteLockUnavailable
-from leadapi.security import OPEN, Requirement
+from leadapi.security import OPEN, OPEN_BLUEPRINTS, Requirement
 
-# Blueprints of pages and files that say nothing about leads.
-OPEN_BLUEPRINTS = {"docs", "api-docs"}
 # What nobody thought about is for nobody else.
 UNMARKED = Requirement("admin")
 

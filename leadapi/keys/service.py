@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam, or_, select, update
 
-from leadapi.database import begin_write, db
+from leadapi.database import begin_write, db, now
 from leadapi.keys.errors import KeyUnknown
 from leadapi.keys.models import ApiKey
 from leadapi.keys.texts import KeyText, make_key
@@ -78,7 +78,7 @@ def create_key(*, name: str, scopes: Iterable[str], expires_at: datetime | None 
             name=name,
             secret_hash=key.secret_hash,
             scopes=" ".join(scope for scope in SCOPES if scope in set(scopes)),
-            created_at=datetime.now(UTC).replace(microsecond=0),
+            created_at=now(),
             expires_at=expires_at,
         )
     )
@@ -100,7 +100,7 @@ def revoke_key(key_id: str) -> None:
     key = db.session.get(ApiKey, key_id)
     if key is None:
         raise KeyUnknown
-    key.revoked_at = key.revoked_at or datetime.now(UTC).replace(microsecond=0)
+    key.revoked_at = key.revoked_at or now()
     db.session.commit()
 
 
@@ -131,7 +131,7 @@ def note_use(key_id: str) -> None:
     :raises sqlalchemy.exc.SQLAlchemyError: the database cannot do it now.
     :raises leadapi.locks.WriteLockUnavailable: others were writing for all the time this may take.
     """
-    now = datetime.now(UTC).replace(microsecond=0)
+    time = now()
     options = {"writes": True, "patience": USE_PATIENCE_SECONDS}
     with db.engine.connect().execution_options(**options) as connection, connection.begin():
-        connection.execute(_note_use, {"key_id": key_id, "now": now, "before": now - USE_NOTED_EVERY})
+        connection.execute(_note_use, {"key_id": key_id, "now": time, "before": time - USE_NOTED_EVERY})

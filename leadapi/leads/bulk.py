@@ -13,17 +13,16 @@ from sqlalchemy import bindparam, select, text, update
 
 from leadapi.database import db
 from leadapi.events import service as events
+from leadapi.leads import queries
 from leadapi.leads.emails import email_key
-from leadapi.leads.models import Lead
-
-leads = Lead.metadata.tables["leads"]
+from leadapi.leads.queries import leads
 
 COLUMNS = (
     *("full_name", "email", "email_key", "company", "message", "source"),
     *("created_at", "status", "attributes", "updated_at"),
 )
-# What a repeat may overwrite.
-REWRITTEN = ("full_name", "email", "company", "message", "source", "status", "attributes")
+# What a repeat may overwrite: a row of a file may say what became of its lead, too.
+REWRITTEN = (*queries.REWRITTEN, "status")
 # Each row changes a page of every index, somewhere. So these stay in memory (24 MiB), and go to the
 # disk less often (at 40 MB of log), and what could be needed for undoing one row needs no file.
 SQLITE_PRAGMAS = ("cache_size = -24576", "wal_autocheckpoint = 10000", "temp_store = MEMORY")
@@ -53,7 +52,7 @@ def values_of(lead: Mapping[str, Any], time: str) -> Values:
         time if moment is None else instant(moment),
         lead.get("status", "new"),
         orjson.dumps(attributes).decode() if attributes else "{}",
-        instant(updated) if updated and updated != created else None,
+        instant(updated) if updated else None,
     )
 
 

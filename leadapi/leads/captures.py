@@ -1,10 +1,10 @@
 """Leads that come in, one or many: stored where they are new, and where not, treated as their sender prefers."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy.engine import Row
@@ -17,6 +17,7 @@ from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
 from leadapi.leads.merging import Difference, columns, differences
 from leadapi.leads.representations import ShownLead, dump, show, show_sent
+from leadapi.locks import WriteLockUnavailable
 from leadapi.quarantine import service as quarantine
 
 MERGE = "merge-duplicates"
@@ -28,6 +29,8 @@ TRIES = 5
 DEADLOCK = "40P01"
 
 NewLead = Mapping[str, Any]
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class Capture:
     caught: str | None = None
 
 
-class _Gone(Exception):
+class LeadGone(Exception):
     """A lead whose address was taken was erased before it could be changed."""
 
 
@@ -53,7 +56,7 @@ def capture_lead(
     *,
     resolution: str | None = None,
     actor: str | None = None,
-    tell_which: bool = False,
+    may_read: bool = False,
     never_refuse: bool = False,
     caught: str | None = None,
 ) -> Capture:
@@ -62,19 +65,19 @@ def capture_lead(
     :param new_lead: what `service.create_lead` takes.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse a repeat.
     :param actor: the id of the key that does it.
-    :param tell_which: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
+    :param may_read: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
     :param never_refuse: whether attributes that are too many for the lead are only kept in its history.
     :param caught: why it is put into the quarantine, and only looks as if it were stored; None for what is let in.
     :raises EmailTaken: a lead with this address exists, and there is no resolution.
     :raises TooManyAttributes: after the merge it would have more of them than are kept.
     """
     if resolution is None and caught is None:
-        return Capture(service.create_lead(**new_lead, actor=actor, tell_which=tell_which), created=True)
+        return Capture(service.create_lead(**new_lead, actor=actor, tell_which=may_read), created=True)
     (capture,) = capture_leads(
         [new_lead],
         resolution=resolution,
         actor=actor,
-        may_read=tell_which,
+        may_read=may_read,
         never_refuse=never_refuse,
         caught=[caught],
     )
@@ -104,28 +107,42 @@ def capture_leads(
     :param never_refuse: see `capture_lead`.
     :param caught: of each, see `capture_lead`; may be left out where all are let in.
     """
+    if not new_leads:
+        return []
     reasons = caught or [None] * len(new_leads)
     judged = list(zip(new_leads, reasons, strict=True))
     let_in = [lead for lead, reason in judged if not reason]
     suspects = [(lead, reason) for lead, reason in judged if reason]
-    for left in reversed(range(TRIES if new_leads else 0)):
+
+    def store() -> list[Capture]:
         begin_write()
+        stored = iter(_capture(let_in, resolution, actor, may_read, never_refuse) if let_in else ())
+        kept = iter(_catch(suspects) if suspects else ())
+        captures = [next(kept if reason else stored) for reason in reasons]
+        db.session.commit()
+        return captures
+
+    captures = try_again(store)
+    for capture in captures:
+        if capture.caught and capture.lead:
+            logger.info("lead.caught", extra={"quarantine_id": capture.lead.id, "reason": capture.caught})
+    return captures
+
+
+def try_again(act: Callable[[], Result], *, waits: bool = False) -> Result:
+    """Do what is one transaction, and from its beginning again as long as others are in its way.
+
+    :param waits: whether it can also wait for longer than a request may, for others who write.
+    """
+    for _ in range(TRIES - 1):
         try:
-            stored = iter(_capture(let_in, resolution, actor, may_read, never_refuse) if let_in else ())
-            kept = iter(_catch(suspects) if suspects else ())
-            captures = [next(kept if reason else stored) for reason in reasons]
-            db.session.commit()
-        except (_Gone, OperationalError) as exc:
+            return act()
+        except (LeadGone, OperationalError, WriteLockUnavailable) as exc:
             db.session.rollback()
-            again = isinstance(exc, _Gone) or getattr(exc.orig, "sqlstate", None) == DEADLOCK
-            if not (again and left):
+            deadlock = isinstance(exc, OperationalError) and getattr(exc.orig, "sqlstate", None) == DEADLOCK
+            if not (deadlock or isinstance(exc, LeadGone) or (waits and isinstance(exc, WriteLockUnavailable))):
                 raise
-        else:
-            for capture in captures:
-                if capture.caught and capture.lead:
-                    logger.info("lead.caught", extra={"quarantine_id": capture.lead.id, "reason": capture.caught})
-            return captures
-    return []
+    return act()
 
 
 def _catch(suspects: Sequence[tuple[NewLead, str]]) -> list[Capture]:
@@ -192,7 +209,7 @@ def _lock(keys: set[str]) -> Sequence[Row[Any]]:
     """The leads that have these addresses; nobody else changes them until the transaction ends."""
     rows = db.session.execute(queries.locked_by_key, {"keys": sorted(keys)}).all() if keys else []
     if len(rows) < len(keys):
-        raise _Gone
+        raise LeadGone
     return rows
 
 

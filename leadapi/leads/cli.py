@@ -15,14 +15,13 @@ import click
 from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from leadapi import migrations
+from leadapi.commands import DatabaseGroup, need_schema, show_table
 from leadapi.database import db
 from leadapi.fields import MAX_ID
 from leadapi.leads import exports, files, imports, releases, schemas, service
 from leadapi.leads.columns import Unmapped
 from leadapi.leads.progress import ImportedElsewhere, Progress
 from leadapi.leads.tables import EXTENSIONS, InTheWay, Unreadable
-from leadapi.migrations.cli import DatabaseGroup
 from leadapi.parsing import flat
 from leadapi.quarantine import service as quarantine
 from leadapi.quarantine.errors import SuspectMissing
@@ -36,7 +35,7 @@ class LeadsGroup(DatabaseGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (Unreadable, Unmapped, InTheWay, ImportedElsewhere, migrations.SchemaNotCurrent) as exc:
+        except (Unreadable, Unmapped, InTheWay, ImportedElsewhere) as exc:
             raise click.ClickException(str(exc)) from exc
         except BrokenPipeError:
             # Who reads has enough; click knows what to do then.
@@ -106,8 +105,7 @@ def import_(file: str, **wishes: Any) -> None:
 
     The exit status is 0 when every row was taken, and 1 when some were refused or it could not be done.
     """
-    migrations.require_current()
-    db.session.rollback()
+    need_schema()
     started = time.monotonic()
     with _bar() as moved:
         outcome = files.import_file(file, files.Wishes(**wishes), begun=_say_where, moved=moved)
@@ -152,8 +150,7 @@ def export(output: Path | None, **wishes: Any) -> None:
         raise click.UsageError(f"--{name.replace('_', '-')}: {text}") from exc
     # What is logged must not get between the leads.
     with _written(output) as file, redirect_stdout(sys.stderr):
-        migrations.require_current()
-        db.session.rollback()
+        need_schema()
         file_format = args.pop("format", "csv")
         export = service.export_leads(file_format=file_format, **args)
         with closing(export):
@@ -170,11 +167,8 @@ def quarantined() -> None:
 @click.option("--limit", type=click.IntRange(1, quarantine.MOST_KEPT), default=50, show_default=True, help="At most.")
 def list_quarantined(limit: int) -> None:
     """Show what was caught in the last 30 days, the newest first."""
-    migrations.require_current()
-    rows = [COLUMNS, *(_row(caught) for caught in quarantine.list_caught(limit=limit))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    need_schema()
+    show_table(COLUMNS, map(_row, quarantine.list_caught(limit=limit)))
 
 
 @quarantined.command()
@@ -185,7 +179,7 @@ def release(ids: tuple[int, ...]) -> None:
     Where a lead with its address is stored, it is merged into that one. The exit status is 1 when
     nothing has one of the IDs.
     """
-    migrations.require_current()
+    need_schema()
     missing = False
     for suspect_id in ids:
         db.session.rollback()

@@ -46,7 +46,6 @@ class Columns:
                 raise Unmapped(f"There is no field {wish!r}; the fields are {', '.join(FIELDS)} and attributes.NAME.")
             self._wishes[plain(name)] = str(target)
         self._targets: dict[str, str | None] = {}
-        self._header = header
         if header is not None:
             self._width = len(header)
             self._cells = self._placed(header)

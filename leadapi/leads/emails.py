@@ -52,13 +52,10 @@ def _domain(domain: str) -> str | None:
 
 def _normalize_thoroughly(text: str) -> str:
     try:
-        address = email_validator.validate_email(text, check_deliverability=False).normalized
+        # What is longer in the form it is shown is refused here, too.
+        return email_validator.validate_email(text, check_deliverability=False).normalized
     except EmailNotValidError as exc:
         raise InvalidEmail(text) from exc
-    # Normalising may make it longer.
-    if len(address) > MAX_LENGTH:
-        raise InvalidEmail(text)
-    return address
 
 
 def email_key(address: str) -> str:

@@ -1,18 +1,17 @@
 """A new lead as an HTML form: what it looks like, and the body it stands for."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, validate
 
-from leadapi.fields import CONTROL, HONEYPOT, OWN, STAMP
+from leadapi.fields import OWN, STAMP_FIELD, TRAP_FIELD
 from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.leads.fields import Attributes
 
-NAMED = re.compile(rf"[^{CONTROL}]{{1,40}}")
 FIELDS = ("full_name", "email", "company", "message", "source")
 # What is not one of these is an attribute.
-KNOWN = (*FIELDS, HONEYPOT, STAMP)
+KNOWN = (*FIELDS, TRAP_FIELD, STAMP_FIELD)
 
 
 def to_body(form: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -29,16 +28,16 @@ def to_body(form: Mapping[str, list[str]]) -> dict[str, Any]:
     # Boxes that belong together have one name.
     rest = {name: ", ".join(filter(None, texts)) for name, texts in form.items() if name not in KNOWN}
     # A name that no attribute can have is refused, whatever is in it.
-    attributes = {name: text for name, text in rest.items() if text or not NAMED.fullmatch(name)}
+    attributes = {name: text for name, text in rest.items() if text or not Attributes.named.fullmatch(name)}
     return body | ({"attributes": attributes} if attributes else {}) | _for_traps(form)
 
 
 def _for_traps(form: Mapping[str, list[str]]) -> dict[str, str]:
     """What is for the traps. It is never refused: a visitor could not do anything about it."""
-    filled = "".join(form.get(HONEYPOT, ()))
-    stamps = form.get(STAMP, ())
+    filled = "".join(form.get(TRAP_FIELD, ()))
+    stamps = form.get(STAMP_FIELD, ())
     # Of several, nobody knows which was meant.
-    return ({HONEYPOT: filled} if filled else {}) | ({STAMP: stamps[0]} if len(stamps) == 1 else {})
+    return ({TRAP_FIELD: filled} if filled else {}) | ({STAMP_FIELD: stamps[0]} if len(stamps) == 1 else {})
 
 
 def describe(schema: Schema) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def describe(schema: Schema) -> dict[str, Any]:
                 "_next": {"type": "string", "description": "Where to send the visitor, if `REDIRECT_URLS` has it."},
             },
             "required": [name for name in FIELDS if schema.fields[name].required],
-            "propertyNames": {"pattern": f"^({OWN}|{NAMED.pattern}$)"},
+            "propertyNames": {"pattern": f"^({OWN}|{Attributes.named.pattern}$)"},
             "additionalProperties": attributes["additionalProperties"],
             # What else is for the service is ignored, whatever is in it.
             "patternProperties": {f"^{OWN}": {}},

@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import orjson
-from sqlalchemy.exc import OperationalError
 
 from leadapi.database import begin_write, db, now
 from leadapi.events import service as events
 from leadapi.leads import bulk, progress
-from leadapi.leads.captures import DEADLOCK, IGNORE, MERGE, TRIES
+from leadapi.leads.captures import IGNORE, MERGE, LeadGone, try_again
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
 from leadapi.leads.merging import differences
 from leadapi.leads.progress import Progress
-from leadapi.locks import WriteLockUnavailable
 
 # How many rows are one transaction. With SQLite, others wait for as long as it takes.
 CHUNK = 4000
@@ -28,10 +27,6 @@ Judged = tuple[Any, dict[str, Any] | None, str]
 Judge = Callable[[Any], Judged]
 # Writes refused rows at a place in a file, and returns where they end.
 Refuse = Callable[[list[tuple[Any, str]], int], int]
-
-
-class _Gone(Exception):
-    """A lead whose address was taken was erased before it could be changed."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +54,10 @@ class Import:
         rest = iter(rows)
         bulk.prepare()
         while chunk := list(map(self.judge, islice(rest, CHUNK))):
-            done = self._store_again_and_again(chunk, done)
+            done = try_again(partial(self._store, chunk, done), waits=True)
             yield done
         if self.fingerprint:
             progress.end(self.fingerprint)
-
-    def _store_again_and_again(self, chunk: list[Judged], done: Progress) -> Progress:
-        for left in reversed(range(TRIES)):
-            try:
-                return self._store(chunk, done)
-            except (_Gone, OperationalError, WriteLockUnavailable) as exc:
-                db.session.rollback()
-                lost = isinstance(exc, OperationalError) and getattr(exc.orig, "sqlstate", None) != DEADLOCK
-                if lost or not left:
-                    raise
-        return done
 
     def _store(self, chunk: list[Judged], done: Progress) -> Progress:
         time = now()
@@ -127,7 +111,7 @@ class Import:
         wanted = {key for _, _, key in repeats}
         states = bulk.lock_leads(wanted)
         if len(states) < len(wanted):
-            raise _Gone
+            raise LeadGone
         refused, happened, changed = [], [], set()
         for row, lead, key in repeats:
             state = states[key]

@@ -18,7 +18,7 @@ def release_lead(suspect_id: int) -> Capture:
         sent = quarantine.take_out(suspect_id)
         # Of this part; all of it is kept, or nothing, at the end of the block.
         db.session.commit()
-        capture = captures.capture_lead(sent, resolution=MERGE, tell_which=True, never_refuse=True)
+        capture = captures.capture_lead(sent, resolution=MERGE, may_read=True, never_refuse=True)
         if capture.lead:
             idempotency.hand_over_records(suspect_id, capture.lead.id)
         db.session.commit()

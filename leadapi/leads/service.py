@@ -3,10 +3,10 @@
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import Select, bindparam, delete, update
 from sqlalchemy.engine import Result
 from sqlalchemy.engine import Row as SessionRow
 from sqlalchemy.exc import IntegrityError
@@ -142,8 +142,7 @@ def show_lead(lead_id: int, *, expected: Container[str] | None = None) -> ShownL
     :raises LeadMissing: there is none.
     :raises LeadChanged: it is in another state.
     """
-    row = db.session.execute(queries.one, {"lead_id": lead_id}).one_or_none()
-    return _expected(row, expected)
+    return _expected(_row(queries.one, lead_id), expected)
 
 
 def change_lead(
@@ -167,7 +166,7 @@ def change_lead(
     :raises TooManyAttributes: it would have more of them than are kept.
     """
     begin_write()
-    row = db.session.execute(queries.locked, {"lead_id": lead_id}).one_or_none()
+    row = _row(queries.locked, lead_id)
     lead = _expected(row, expected)
     difference = differences(orjson.loads(lead.json), changes)
     if not difference:
@@ -178,8 +177,12 @@ def change_lead(
         lead = show(db.session.execute(_update.values(values), {"lead_id": lead_id}).one())
     except IntegrityError as exc:
         db.session.rollback()
-        _refuse(exc, values["email_key"], tell_which)
-    if row is not None and row.email_key != values.get("email_key", row.email_key):
+        # The database decides, so two requests at once cannot both win. But it may have refused
+        # for another reason: only name the one that is really there.
+        if violated(exc) != "uq_leads_email_key":
+            raise
+        raise EmailTaken(_id_of(values["email_key"]) if tell_which else None) from exc
+    if row.email_key != values.get("email_key", row.email_key):
         # What was caught so far came from the same person, who may be erased later.
         quarantine.follow(row.email_key, values["email_key"])
     data = orjson.dumps({"changes": difference})
@@ -197,12 +200,11 @@ def erase_lead(lead_id: int, *, expected: Container[str] | None = None, actor: s
     :raises LeadChanged: it is in another state.
     """
     begin_write()
-    row = db.session.execute(queries.locked, {"lead_id": lead_id}).one_or_none()
+    row = _row(queries.locked, lead_id)
     _expected(row, expected)
     events.forget(lead_id)
     idempotency.erase_records(lead_id)
-    if row is not None:
-        quarantine.forget(row.email_key)
+    quarantine.forget(row.email_key)
     db.session.execute(_delete, {"lead_id": lead_id})
     if db.engine.dialect.name == "postgresql":
         db.session.execute(queries.sweep)
@@ -251,22 +253,18 @@ def _values(filters: dict[str, Any]) -> dict[str, Any]:
     return filters
 
 
-def _expected(row: SessionRow[Any] | None, expected: Container[str] | None) -> ShownLead:
+def _row(statement: Select[Any], lead_id: int) -> SessionRow[Any]:
+    row = db.session.execute(statement, {"lead_id": lead_id}).one_or_none()
     if row is None:
         raise LeadMissing
+    return row
+
+
+def _expected(row: SessionRow[Any], expected: Container[str] | None) -> ShownLead:
     lead = show(row)
     if expected is not None and lead.tag not in expected:
         raise LeadChanged
     return lead
-
-
-def _refuse(exc: IntegrityError, key: str, tell_which: bool) -> NoReturn:
-    """Say what it means that the database refused a lead, after the transaction was rolled back."""
-    # The database decides, so two requests at once cannot both win. But it may have refused
-    # for another reason: only name the one that is really there.
-    if violated(exc) != "uq_leads_email_key":
-        raise exc
-    raise EmailTaken(_id_of(key) if tell_which else None) from exc
 
 
 def _id_of(key: str) -> int | None:

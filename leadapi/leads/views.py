@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from leadapi import errors, forms, logs
 from leadapi.api import Blueprint, accepted, next_link
-from leadapi.callers import actor, may_read_leads
+from leadapi.callers import actor, may
 from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
 from leadapi.events.service import EventPage
@@ -31,7 +31,11 @@ blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who 
 class LeadsView(MethodView):
     """The collection."""
 
-    @blp.doc(operationId="createLead")
+    @blp.doc(
+        operationId="createLead",
+        description="An address that is taken is refused with 409, unless `Prefer` says what to do. An HTML form gets a"
+        " page, or is sent to one, and its repeat is merged.",
+    )
     @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
     @once
@@ -59,7 +63,11 @@ class LeadsView(MethodView):
         """Capture a lead"""
         return _captured(new_lead, forms.resolution() or resolution())
 
-    @blp.doc(operationId="listLeads")
+    @blp.doc(
+        operationId="listLeads",
+        description="Follow `Link` until there is none: nothing is missed and nothing comes twice, also while leads"
+        " arrive.",
+    )
     @blp.requires("read")
     @blp.arguments(schemas.LeadListArgsSchema(), location="query")
     @blp.response(
@@ -75,7 +83,11 @@ class LeadsView(MethodView):
 class LeadExportView(MethodView):
     """The collection as a file."""
 
-    @blp.doc(operationId="exportLeads")
+    @blp.doc(
+        operationId="exportLeads",
+        description="As they are at one moment. NDJSON is without loss; in CSV, a cell that a spreadsheet would run as"
+        " a formula has a `'` before it.",
+    )
     @blp.requires("read")
     @blp.arguments(schemas.LeadExportArgsSchema(), location="query")
     @blp.response(
@@ -92,7 +104,11 @@ class LeadExportView(MethodView):
 class LeadBatchView(MethodView):
     """Many of the leads at once."""
 
-    @blp.doc(operationId="createLeads")
+    @blp.doc(
+        operationId="createLeads",
+        description="Each is answered as if it had come alone, and those that are valid are stored though others are"
+        " not.",
+    )
     @blp.requires("capture")
     @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [schemas.NEW_LEAD]})
     @once
@@ -129,11 +145,13 @@ class LeadView(MethodView):
     @blp.refuses(400, 404, 409, 412, 413, 415, 422, 500, 503)
     def patch(self, changes: dict[str, Any], lead_id: int) -> Response:
         """Change a lead"""
-        return _shown(
-            service.change_lead(lead_id, changes, expected=Expected(), actor=actor(), tell_which=may_read_leads())
-        )
+        return _shown(service.change_lead(lead_id, changes, expected=Expected(), actor=actor(), tell_which=may("read")))
 
-    @blp.doc(operationId="eraseLead")
+    @blp.doc(
+        operationId="eraseLead",
+        description="The person's data is taken out of every table. The history keeps that the lead was erased, and"
+        " when.",
+    )
     @blp.requires("write")
     @blp.arguments(NoArgsSchema(), location="query")
     @blp.takes(IF_MATCH)
@@ -164,7 +182,7 @@ def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
         new_lead,
         resolution=wish,
         actor=actor(),
-        tell_which=may_read_leads(),
+        may_read=may("read"),
         never_refuse=forms.is_form(),
         caught=traps.spring(new_lead),
     )
@@ -181,7 +199,7 @@ def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], d
         valid,
         resolution=wish,
         actor=actor(),
-        may_read=may_read_leads(),
+        may_read=may("read"),
         caught=[traps.spring(item) for item in valid],
     )
     logs.note(items=len(items), stored=sum(capture.created and not capture.caught for capture in captured))

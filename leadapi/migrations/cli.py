@@ -1,35 +1,12 @@
 """flask db: look at the database schema and move it."""
 
-from typing import Any
-
 import alembic.command
 import click
 from alembic.util import CommandError
-from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from leadapi import migrations
+from leadapi.commands import DatabaseGroup
 from leadapi.database import db
-from leadapi.errors import UNDEFINED
-from leadapi.locks import WriteLockUnavailable
-
-
-class DatabaseGroup(AppGroup):
-    """Commands that tell in a sentence when the database does not answer."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (OperationalError, WriteLockUnavailable) as exc:
-            cause = getattr(exc, "orig", None) or exc
-            raise click.ClickException(f"The database cannot answer: {cause}") from exc
-        except ProgrammingError as exc:
-            if getattr(exc.orig, "sqlstate", None) in UNDEFINED:
-                raise click.ClickException(str(migrations.SchemaNotCurrent())) from exc
-            raise
-        except (CommandError, migrations.SchemaNotCurrent) as exc:
-            raise click.ClickException(str(exc)) from exc
-
 
 commands = DatabaseGroup("db", help="Look at the database schema and move it.")
 

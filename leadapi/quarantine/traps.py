@@ -6,7 +6,7 @@ from flask import Flask, current_app
 
 from leadapi.callers import actor
 from leadapi.config import Settings
-from leadapi.fields import HONEYPOT, STAMP
+from leadapi.fields import STAMP_FIELD, TRAP_FIELD
 from leadapi.quarantine import service
 from leadapi.quarantine.errors import StampsOff
 from leadapi.quarantine.stamps import Stamps
@@ -23,7 +23,7 @@ def spring(sent: dict[str, Any]) -> str | None:
 
     :return: why it is caught, one of the reasons of `service`; None for what is let in.
     """
-    filled, stamp = sent.pop(HONEYPOT, None), sent.pop(STAMP, None)
+    filled, stamp = sent.pop(TRAP_FIELD, None), sent.pop(STAMP_FIELD, None)
     if filled and not filled.isspace():
         return service.HONEYPOT
     stamps = current_app.extensions["stamps"]

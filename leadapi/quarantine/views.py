@@ -5,7 +5,7 @@ from typing import Any
 from flask.views import MethodView
 
 from leadapi.api import Blueprint
-from leadapi.fields import STAMP, NoArgsSchema
+from leadapi.fields import STAMP_FIELD, NoArgsSchema
 from leadapi.quarantine import schemas, traps
 
 blp = Blueprint("forms", __name__, url_prefix="/forms", description="What pages with a form need")
@@ -15,11 +15,11 @@ blp = Blueprint("forms", __name__, url_prefix="/forms", description="What pages 
 class FormTimeView(MethodView):
     """The time at which a page is shown."""
 
-    @blp.doc(operationId="getFormTime")
+    @blp.doc(operationId="getFormTime", description="404 where no form needs one, because `MIN_FILL_SECONDS` is 0.")
     @blp.requires(None)
     @blp.arguments(NoArgsSchema(), location="query")
     @blp.response(200, schemas.FormTimeSchema, example=schemas.STAMP)
     @blp.refuses(404, 422, 500)
     def get(self, args: dict[str, Any]) -> dict[str, str]:
         """Get the signed time for a form that is shown now"""
-        return {STAMP: traps.make_stamp()}
+        return {STAMP_FIELD: traps.make_stamp()}

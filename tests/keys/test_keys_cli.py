@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from conftest import MARKER, MakeApp
+from leadapi.database import begin_write, db
 from leadapi.keys import service
 
 
@@ -57,11 +59,16 @@ def test_list_shows_when_a_key_was_used_last(app: Flask, key: str) -> None:
 
 def test_revoke_ends_a_key(app: Flask, key: str, make_app: MakeApp, database_url: str) -> None:
     said = run(app, "revoke", key[3:15])
+    with app.app_context():
+        begin_write()
+        db.session.execute(text("UPDATE api_keys SET revoked_at = '2026-02-28 10:00:00Z'"))
+        db.session.commit()
     again = run(app, "revoke", key[3:15])
 
     assert "within 5 seconds" in said
     assert again == said
-    assert "revoked 20" in run(app, "list")
+    # It ended when it was revoked first.
+    assert "revoked 2026-02-28T10:00:00Z" in run(app, "list")
     assert app.test_client().get("/leads", headers={"X-API-Key": key}).status_code == 401
 
 

@@ -160,6 +160,19 @@ def test_refuses_an_address_that_is_taken(client: FlaskClient, stored_lead: Stor
     assert body(client.get("/leads/2/events"))["total"] == 1
 
 
+def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, stored_lead: StoredLead) -> None:
+    stored = [stored_lead(source=source) for source in ("a", "b")]
+    with app.app_context():
+        begin_write()
+        db.session.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
+        db.session.commit()
+
+    response = client.patch("/leads/2", json={"source": "a", "email": f"other.{stored[1]['email']}"})
+
+    assert response.status_code == 500
+    assert body(client.get("/leads"))["items"] == stored
+
+
 def test_an_address_that_was_left_is_free(client: FlaskClient, stored_lead: StoredLead) -> None:
     left = stored_lead()["email"]
     client.patch("/leads/1", json={"email": f"other.{left}"})

@@ -269,10 +269,24 @@ def test_refuses_a_content_encoding(client: FlaskClient, new_lead: NewLead) -> N
 
 
 def test_refuses_more_fields_than_it_would_name(client: FlaskClient, new_lead: NewLead) -> None:
-    response = client.post("/leads", json=new_lead(**{f"field {number}": 0 for number in range(100)}))
+    lead = new_lead()
+    more = {f"field {number}": 0 for number in range(101 - len(lead))}
 
+    response = client.post("/leads", json=lead | more)
     assert response.status_code == 422
     assert body(response)["errors"] == {"body": ["Has more than 100 fields."]}
+
+    more.popitem()
+    assert body(client.post("/leads", json=lead | more))["errors"].keys() == more.keys()
+
+
+def test_names_no_more_than_a_sentence_can_hold(client: FlaskClient, new_lead: NewLead) -> None:
+    names = [f"{number}{'x' * 60}" for number in range(6)]
+
+    problem = body(client.post("/leads", json=new_lead(**dict.fromkeys(names, 0))))
+
+    assert re.fullmatch(r"These fields are not valid: (\dx{39}, ){5}….", problem["detail"])
+    assert sorted(problem["errors"]) == names
 
 
 def test_takes_a_content_type_with_a_charset(client: FlaskClient, new_lead: NewLead) -> None:

@@ -76,13 +76,13 @@ def test_csv_is_what_a_spreadsheet_reads(client: FlaskClient, stored_lead: Store
     assert rows == [{name: "" if value is None else str(value) for name, value in stored.items()}]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r\n"])
 def test_csv_disarms_what_a_spreadsheet_would_run(client: FlaskClient, stored_lead: StoredLead, start: str) -> None:
-    stored_lead(full_name=f"{start}cmd|' /C calc'!A0")
+    stored_lead(message=f"{start}cmd|' /C calc'!A0")
 
-    rows = list(csv.DictReader(io.StringIO(client.get("/leads/export").get_data(as_text=True))))
+    rows = list(csv.DictReader(io.StringIO(client.get("/leads/export").get_data(as_text=True), newline="")))
 
-    assert rows[0]["full_name"] == f"'{start}cmd|' /C calc'!A0"
+    assert rows[0]["message"] == f"'{start}cmd|' /C calc'!A0"
 
 
 def test_takes_the_filters_and_the_order_of_the_list(client: FlaskClient, stored_lead: StoredLead) -> None:

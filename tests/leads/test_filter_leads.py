@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from conftest import MARKER, StoredLead, body
+from conftest import MARKER, NewLead, StoredLead, body
 from leadapi.database import begin_write, db
 
 
@@ -51,6 +51,19 @@ def test_the_link_is_as_a_client_expects_it(client: FlaskClient, stored_lead: St
     link = client.get("/leads?limit=1&offset=0&sort=id").headers["Link"]
 
     assert link == '</leads?limit=1&sort=id&after=AAAAAAAAAAE>; rel="next"'
+
+
+def test_addresses_begin_with_what_the_service_is_mounted_at(
+    client: FlaskClient, new_lead: NewLead, stored_lead: StoredLead
+) -> None:
+    stored_lead()
+    lead, mounted = new_lead(), "https://example.com/crm/"
+
+    created, taken = (client.post("/leads", json=lead, base_url=mounted) for _ in range(2))
+    listed = client.get("/leads?limit=1", base_url=mounted)
+
+    assert [answer.headers["Location"] for answer in (created, taken)] == ["/crm/leads/2"] * 2
+    assert listed.headers["Link"].startswith("</crm/leads?")
 
 
 def test_newest_first_walks_the_same_leads_backwards(client: FlaskClient, stored_lead: StoredLead) -> None:

@@ -1,9 +1,12 @@
 """flask leads import: which files are understood, and what is said about others."""
 
 import codecs
+import io
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from click.testing import Result
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from conftest import MARKER, MakeApp, body
 from leadapi.leads.checks import Refused, check_shortly, check_thoroughly
 from leadapi.leads.exports import armed, disarmed
+from leadapi.leads.tables import RefusedRows, Table
 
 ROW = {"full_name": f"{MARKER} Dée", "email": "z@example.com", "message": 'one\r\n"two"; three'}
 TEXT = 'full_name;email;message\r\n\r\nzebedee Dée;z@example.com;"one\r\n""two""; three"\r\n;;\r\n\r\n'
@@ -47,9 +51,11 @@ def bring_in(make_app: MakeApp, tmp_path: Path) -> Importer:
         (("sep=|\r\n" + TEXT.replace(";", "|").replace("| three", "; three")).encode(), []),
         (b'"full_name, all of it",email,message\n"zebedee D\xc3\xa9e",z@example.com,"one\r\n""two""; three"',
          ["--map", "full_name, all of it=full_name"]),
+        ((TEXT.replace("full_name", '"full_name, if any, of it"')).encode(),
+         ["--map", "full_name, if any, of it=full_name"]),
         (b'{"full_name":"zebedee D\xc3\xa9e","email":"z@example.com","message":"one\\r\\n\\"two\\"; three"}\n', []),
     ],
-    ids=["utf-8", "bom", "utf-16", "utf-16-be", "cp1252", "sep", "sep-other", "quoted header", "ndjson"],
+    ids=["utf-8", "bom", "utf-16", "utf-16-be", "cp1252", "sep", "sep-other", "quoted", "quoted other", "ndjson"],
 )  # fmt: skip
 def test_understands_what_spreadsheets_write(bring_in: Importer, content: bytes, options: list[str]) -> None:
     if content.startswith(b"{"):
@@ -73,6 +79,9 @@ def test_understands_what_spreadsheets_write(bring_in: Importer, content: bytes,
         (b'full_name,email\nZo,a@example.com\n"Zoe,z@example.com\n', [], "Line 3 cannot be read as CSV"),
         (b"full_name,email,Full Name\n", [], "Two columns are full_name: 'full_name' and 'Full Name'."),
         (b"full_name,email,x,x\n", [], "Two columns are attributes.x"),
+        (b"full_name,email" + b",x" * 99 + b"\n", [], "The file has more than 100 columns."),
+        (b"full_name,email,x\n", ["--map", "x=attributes.\udcff"], "There is no field"),
+        (b"full_name,email\n", ["--encoding", "rot13"], "'rot13' is not a known encoding."),
         (b"full_name,email,id,ID\n", [], "Two columns are id"),
         (b"full_name,mail\n", [], "No column is email. Name one: --map COLUMN=email"),
         (b"full_name,email\n", ["--map", "mail=email"], "--map names a column that the file does not have: 'mail'."),
@@ -91,6 +100,37 @@ def test_says_what_is_wrong_with_a_file_before_anything_is_stored(
     assert said in result.stderr
     assert body(bring_in.app.test_client().get("/leads"))["total"] == 0
     assert [path.name for path in bring_in.path.parent.iterdir()] == ["people.csv"]
+
+
+def test_takes_the_longest_cell_that_a_lead_can_have(bring_in: Importer) -> None:
+    attributes = {str(number): "\x01" * 500 for number in range(50)}
+    cell = orjson.dumps(attributes).decode().replace('"', '""')
+
+    result = bring_in(f'full_name,email,attributes\n{MARKER},z@example.com,"{cell}"\n'.encode())
+
+    assert result.exit_code == 0, result.output
+    (lead,) = body(bring_in.app.test_client().get("/leads"))["items"]
+    assert lead["attributes"] == attributes
+
+
+def test_refused_rows_are_not_written_where_a_link_leads(bring_in: Importer, tmp_path: Path) -> None:
+    (tmp_path / "people.csv.refused.csv").symlink_to(tmp_path / "elsewhere")
+
+    result = bring_in(f"full_name,email\n{MARKER},nobody\n".encode())
+
+    assert result.exit_code == 1
+    assert "people.csv.refused.csv" in result.output
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_refused_rows_that_are_written_again_leave_nothing_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "refused.csv"
+    with closing(RefusedRows(path, Table(io.BytesIO(b"full_name\n"), format="csv", encoding="utf-8"))) as refused:
+        refused.add([([MARKER], "it is wrong")] * 2, 0)
+        size = refused.add([([MARKER], "it is wrong")], 0)
+
+    assert path.read_bytes() == f"full_name,error\r\n{MARKER},it is wrong\r\n".encode()
+    assert size == path.stat().st_size
 
 
 def test_a_column_without_a_name_must_be_empty(bring_in: Importer) -> None:

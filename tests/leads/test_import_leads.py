@@ -1,7 +1,9 @@
 """flask leads import: what becomes of the rows of a file."""
 
+import os
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -256,10 +258,24 @@ def test_standard_input_is_read_once(app: Flask, client: FlaskClient, tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         content = f"full_name\temail\n{MARKER}\tz@example.com\n{MARKER}\tz@example.com\n"
-        result = app.test_cli_runner().invoke(args=["leads", "import", "-"], input=content)
+        result, again = (app.test_cli_runner().invoke(args=["leads", "import", "-"], input=content) for _ in range(2))
 
     assert "stored 1, merged 0, ignored 0, refused 1 of 2" in result.stdout
     assert (tmp_path / "stdin.refused.csv").read_text().startswith("full_name\temail\terror")
+    assert "stdin.refused.csv is there already." in again.stderr
+    assert len(leads(client)) == 1
+
+
+def test_a_pipe_is_read_once(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
+    pipe = tmp_path / "people.ndjson"
+    os.mkfifo(pipe)
+    line = orjson.dumps({"full_name": MARKER, "email": "z@example.com"})
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(pipe.write_bytes, line)
+        result = app.test_cli_runner().invoke(args=["leads", "import", str(pipe)])
+
+    assert "stored 1, merged 0, ignored 0, refused 0 of 1" in result.stdout
     assert len(leads(client)) == 1
 
 
@@ -268,11 +284,13 @@ def test_does_not_overwrite_rows_that_somebody_corrects(bring_in: Import, file: 
     bring_in(content)
 
     again = bring_in(content)
+    looked = bring_in(content, "--dry-run", "--refused", f"{file}.refused.csv")
     file.with_name("people.csv.refused.csv").unlink()
     after = bring_in(content)
 
-    assert again.exit_code == 1
-    assert "people.csv.refused.csv is there already." in again.stderr
+    for result in (again, looked):
+        assert result.exit_code == 1
+        assert "people.csv.refused.csv is there already." in result.stderr
     assert "refused 1 of 1" in after.stdout
 
 

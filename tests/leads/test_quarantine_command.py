@@ -10,6 +10,9 @@ from sqlalchemy import bindparam, text
 
 from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
 from leadapi.database import UTCDateTime, begin_write, db, now
+from leadapi.leads import releases
+from leadapi.quarantine.errors import SuspectMissing
+from servers import at_once
 
 
 def run(app: Flask, *arguments: str, status: int = 0) -> str:
@@ -147,6 +150,21 @@ def test_release_does_not_know_what_is_over(app: Flask, client: FlaskClient, new
     run(app, "release", "1", status=1)
 
     assert leads(client) == []
+
+
+def test_release_happens_once_though_many_do_it_at_once(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
+    caught = trap(client, new_lead())
+
+    def release(_number: int) -> bool:
+        with app.app_context():
+            try:
+                return releases.release_lead(caught["id"]).created
+            except SuspectMissing:
+                return False
+
+    assert sorted(at_once(4, release)) == [False, False, False, True]
+    (lead,) = leads(client)
+    assert events(client, lead["id"]) == ["lead.created"]
 
 
 def test_release_that_fails_leaves_it_where_it_is(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -65,6 +66,22 @@ def test_what_is_over_goes_bit_by_bit(app: Flask, client: FlaskClient, new_lead:
     assert len(ids(app)) == 5
     trap(client, new_lead())
     assert ids(app) == [2, 1]
+
+
+# SQLite has one writer at a time.
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_what_another_takes_away_holds_nobody_up(
+    app: Flask, client: FlaskClient, database_url: str, new_lead: NewLead
+) -> None:
+    write(app, MANY, now() - timedelta(days=31), number=1)
+
+    with psycopg.connect(database_url) as other:
+        other.execute("DELETE FROM quarantine")
+        trapped = trap(client, new_lead())
+    left = ids(app)
+
+    assert trapped.status_code == 201
+    assert left == [1]
 
 
 def test_of_a_flood_the_newest_are_kept(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:

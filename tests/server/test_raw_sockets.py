@@ -160,6 +160,8 @@ WELL_FORMED = {
     "an absolute target": GET.replace(b"/leads", b"http://elsewhere.example/leads"),
     "an empty line first": b"\r\n" + GET,
     "a body nobody asked for": GET + b"Content-Length: 5\r\n",
+    # Only a proxy could know, and none is asked.
+    "a path that a proxy tells": b"GET /health HTTP/1.1\r\nHost: localhost\r\nSCRIPT_NAME: /elsewhere\r\n",
 }
 
 

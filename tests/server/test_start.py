@@ -77,7 +77,7 @@ def plain_server(empty_database_url: str, tmp_path: Path) -> Iterator[Server]:
     environ = {"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "on", "PORT": str(port), "HOME": str(tmp_path)}
     server = Server(environ, tmp_path, arguments=["-w", "4", "-b", f"127.0.0.1:{port}"])
     yield server
-    server.kill()
+    server.quit()
 
 
 def test_every_worker_of_an_unconfigured_gunicorn_serves(plain_server: Server, new_lead: NewLead) -> None:
@@ -122,6 +122,40 @@ def test_without_its_schema_it_says_what_to_run_and_needs_no_restart(
     assert any("flask db upgrade" in line.get("reason", "") for line in server.log())
     assert migrated.returncode == 0, migrated.stderr
     assert [answer.status for answer in after] == [200, 200, 201]
+
+
+def test_a_database_in_memory_is_refused_because_workers_cannot_share_it(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "python:leadapi.gunicorn", "wsgi:app"],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "PORT": str(free_port()),
+            "DATABASE_URL": "sqlite://",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    assert "DATABASE_URL must name a file" in ended.stdout + ended.stderr
+
+
+def test_listens_on_an_address_of_ipv6_too(serve: Serve) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+    server = serve(HOST="::1")
+
+    with socket.create_connection(("::1", server.port), timeout=30) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer(connection).status == 200
 
 
 @pytest.mark.parametrize("command", ["gunicorn -c python:leadapi.gunicorn wsgi:app", "flask db upgrade"])
