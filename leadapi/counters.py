@@ -3,11 +3,11 @@
 import logging
 import math
 import os
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from threading import Lock
 from typing import Any, Protocol
 
 from limits import RateLimitItem
@@ -70,7 +70,7 @@ class LocalCounter:
     """Counts in this process alone."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = threading.Lock()
         # From the key of a window to its count, and the time it ends.
         self._windows: dict[tuple[str, int], tuple[int, float]] = {}
 
@@ -108,12 +108,14 @@ class RedisCounter:
         # Without the two timeouts a Redis that is silent, and not down, would stop all requests.
         storage = RedisStorage(url, socket_timeout=WAIT_SECONDS, socket_connect_timeout=WAIT_SECONDS, **_no_retries())
         self._errors = storage.base_exceptions
-        self._take = storage.get_connection().register_script(TAKE.encode())
+        client: Any = storage.get_connection()
+        self._pool = client.connection_pool
+        self._own = threading.local()
         self._local = LocalCounter()
         self._told = SharedToken()
         self._gone = False
         self._ask_again = 0.0
-        self._asking = Lock()
+        self._asking = threading.Lock()
 
     def take(self, whose: str, limits: Sequence[RateLimitItem]) -> Verdict:
         """Count a request, unless one of the limits refuses it."""
@@ -132,7 +134,7 @@ class RedisCounter:
         keys = [f"leadapi:{{{whose}}}:{limit.get_expiry()}" for limit in limits]
         arguments = [number for limit in limits for number in (limit.amount, limit.get_expiry() * 1000)]
         try:
-            refused, *numbers = map(int, self._take(keys=keys, args=arguments))
+            refused, *numbers = map(int, self._run(TAKE, len(keys), *keys, *arguments))
         except self._errors as exc:
             self._gone, self._ask_again = True, time.monotonic() + PAUSE_SECONDS
             if self._told.take():
@@ -145,6 +147,24 @@ class RedisCounter:
         counts, milliseconds = numbers[::2], numbers[1::2]
         windows = [(count, left / 1000) for count, left in zip(counts, milliseconds, strict=True)]
         return _verdict(not refused, limits, windows, 0.0)
+
+    def _run(self, *arguments: str | int) -> Any:
+        """Run a script in Redis, on a connection that each thread has for itself.
+
+        The client's pool and its way to run a command would take longer than Redis does.
+        """
+        connection = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = self._pool.make_connection()
+        try:
+            # Unasked, Redis says nothing but that it ends the connection.
+            is_over = connection.is_connected and connection.can_read()
+        except self._errors:
+            is_over = True
+        if is_over:
+            connection.disconnect()
+        connection.send_command("EVAL", *arguments)
+        return connection.read_response()
 
 
 class SharedToken:

@@ -246,3 +246,15 @@ def test_a_redis_that_refuses_to_write_is_as_good_as_gone(redis: RedisServer) ->
     counter = RedisCounter(redis.url.replace("secret", "wrong"))
 
     assert [counter.take("z", parse_many("1/hour")).passes for _ in range(2)] == [True, False]
+
+
+def test_a_redis_that_ended_its_connections_is_asked_again(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    counter = RedisCounter(redis.url)
+    counter.take("z", parse_many("1/hour"))
+    redis.kill()
+    redis.start()
+
+    assert [counter.take("z", parse_many("1/hour")).passes for _ in range(2)] == [True, False]
+    assert caplog.messages == []
