@@ -43,6 +43,11 @@ SECONDS = {
 BYTES_PER_SECOND = 10_000
 # What the slowest of those who are not cut off takes meanwhile.
 BYTES_IN_TIME = int(SECONDS[Phase.TAKING] * BYTES_PER_SECOND)
+# What requests and answers of slow clients may take of the memory of a worker. Four of the largest bodies
+# fit in any case.
+HELD_BYTES = 2**26
+# Closing the oldest means looking at all, so one in so many is closed at a time.
+SHARE = 20
 NOTHING = memoryview(b"")
 # File descriptors that are not for clients: databases, the log, listening.
 OWN_FILES = 100

@@ -44,6 +44,17 @@ class Crew:
         """Whether something waits. Then call `relieve` again in `PATIENCE_SECONDS`."""
         return bool(self._things)
 
+    def take_back(self, which: Callable[[Any], bool]) -> list[Any]:
+        """Of what waits, some that others do while all threads are held up; none as long as one is not."""
+        with self._changing:
+            now = time.monotonic()
+            if len(self._since) < self._size or any(now - since < PATIENCE_SECONDS for since in self._since.values()):
+                return []
+            taken = [thing for thing in self._things if which(thing)]
+            for thing in taken:
+                self._things.remove(thing)
+            return taken
+
     def relieve(self) -> None:
         """Call one more thread to work where something waits and too many are held up."""
         with self._changing:

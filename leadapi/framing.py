@@ -78,6 +78,10 @@ class Incoming:
             self._follow_chunks()
         return self._size is not None and len(self.data) >= self._size
 
+    def asks_alone_for(self, path: str) -> bool:
+        """Whether the request is for this path, and there is nothing else: no body, and no other request."""
+        return bool(self.request.path == path) and not self.data
+
     def awaits_continue(self) -> bool:
         """Whether the client waits for a word before it sends the body; told once."""
         awaits = bool(self.request and self.request._expected_100_continue)

@@ -33,11 +33,7 @@ from leadapi.crew import PATIENCE_SECONDS, Crew
 from leadapi.framing import Incoming, parser_settings
 
 RECEIVE_BYTES = 2**16
-# What requests and answers of slow clients may take of the memory of a worker. Four of the largest bodies
-# fit in any case.
-HELD_BYTES = 2**26
-# Closing the oldest means looking at all, so some are closed at a time.
-SHARE = 20
+LIVENESS = "/health"
 
 
 class SteadyWorker(Worker):
@@ -47,7 +43,7 @@ class SteadyWorker(Worker):
         """Serve until told to stop, then finish what has begun."""
         self.seconds = {Phase.IDLE: float(self.cfg.keepalive), **SECONDS}
         self.max_body = self.wsgi.config["MAX_CONTENT_LENGTH"]
-        self.max_held = max(HELD_BYTES, 4 * self.max_body)
+        self.max_held = max(connections.HELD_BYTES, 4 * self.max_body)
         self.settings = parser_settings(self.cfg)
         self.capacity = connections.affordable(self.cfg.worker_connections)
         self.held = 0
@@ -93,6 +89,9 @@ class SteadyWorker(Worker):
                 os.read(fd, 4096)
         if self.crew.is_behind():
             self.crew.relieve()
+            # It touches nothing, and the process must not look dead over what others wait for.
+            for connection in self.crew.take_back(lambda waits: waits.incoming.asks_alone_for(LIVENESS)):
+                self._guarded(self._answer, connection)
         if (now := time.monotonic()) >= self.swept + min(timeout, 1.0):
             self.swept = now
             self.notify()
@@ -131,7 +130,7 @@ class SteadyWorker(Worker):
         if not self.waiting:
             self._set_accepting(False)
             return False
-        self._close_oldest(1 + number // SHARE)
+        self._close_oldest(1 + number // connections.SHARE)
         return True
 
     def _move(self, connection: Connection) -> None:
@@ -208,7 +207,8 @@ class SteadyWorker(Worker):
             self.held += held - connection.held
             connection.held = held
             if self.held > self.max_held:
-                self._close_oldest(self.held - self.max_held + self.max_held // SHARE, lambda other: other.held)
+                needed = self.held - self.max_held + self.max_held // connections.SHARE
+                self._close_oldest(needed, lambda other: other.held)
 
     def _close_oldest(self, needed: int, gain: Callable[[Connection], int] = lambda _: 1) -> None:
         """Close those that have waited for longest, until what is gained is as much as needed."""

@@ -110,3 +110,24 @@ def test_when_all_are_held_up_the_rest_waits_for_them() -> None:
     first.set()
 
     assert [work.done.get(timeout=SECONDS)[0] for _ in range(2)] == [first, "second"]
+
+
+def test_gives_back_what_others_do_only_while_all_are_held_up() -> None:
+    work, first, second = Work(), threading.Event(), threading.Event()
+    hands = Crew(2, 1, work)
+    for thing in (first, second, "wanted", "other", "wanted"):
+        hands.put(thing)
+    early = hands.take_back("wanted".__eq__)
+    back: list[str] = []
+
+    def is_given_back() -> bool:
+        back.extend(hands.take_back("wanted".__eq__))
+        return bool(back)
+
+    relieve_until(hands, is_given_back)
+    first.set()
+    second.set()
+    done = {work.done.get(timeout=SECONDS)[0] for _ in range(3)}
+
+    assert (early, back) == ([], ["wanted", "wanted"])
+    assert done == {first, second, "other"}
