@@ -1,5 +1,7 @@
 """What every answer tells browsers: how little they may do with it."""
 
+from http import HTTPStatus
+
 from flask import Flask, Response, request
 
 from leadapi.security import OPEN_BLUEPRINTS
@@ -30,4 +32,7 @@ def _add(response: Response) -> Response:
     headers.extend(CAREFUL if request.blueprint in OPEN_BLUEPRINTS else PRIVATE)
     # A page that needs more than data does brings its own.
     headers.setdefault("Content-Security-Policy", POLICY)
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        # Nothing has no type (RFC 9110, 8.3).
+        headers.remove("Content-Type")
     return response

@@ -52,6 +52,15 @@ def test_an_answer_to_what_a_person_sent_is_kept_nowhere(client: FlaskClient, st
         assert CAREFUL.items() <= dict(response.headers).items()
 
 
+def test_an_answer_without_a_body_has_no_type(client: FlaskClient, stored_lead: StoredLead) -> None:
+    lead = stored_lead()
+
+    response = client.delete(f"/leads/{lead['id']}")
+
+    assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Type" not in response.headers
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/openapi.json"])
 def test_the_documentation_may_be_kept_and_runs_only_what_is_served_here(client: FlaskClient, path: str) -> None:
     with client.get(path) as response:
