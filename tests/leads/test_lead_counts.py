@@ -237,6 +237,25 @@ def test_a_transaction_that_ends_late_is_counted_when_it_ends(app: Flask, statem
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_what_many_writers_at_once_leave_is_put_together(app: Flask) -> None:
+    rows = text("SELECT count(*) FROM lead_counts WHERE counted = 'status:new'")
+    with app.app_context(), writing(db.engine) as connection:
+        add(connection, "first", MANY, "a")
+        connection.commit()
+        connection.execute(
+            text("INSERT INTO lead_counts (counted, number) VALUES ('status:new', 7), ('status:new', -7)")
+        )
+        connection.commit()
+        before = connection.scalar(rows)
+
+        connection.execute(text("UPDATE leads SET status = 'lost' WHERE id = 1"))
+        connection.commit()
+
+        assert (before, connection.scalar(rows)) == (3, 1)
+    assert exact(app) == MANY
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_a_transaction_that_sees_an_old_state_leaves_the_mark_alone(app: Flask) -> None:
     with app.app_context(), writing(db.engine) as late, writing(db.engine) as other:
         late.execution_options(isolation_level="REPEATABLE READ")

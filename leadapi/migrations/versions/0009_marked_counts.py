@@ -82,6 +82,24 @@ CREATE FUNCTION held_mark() RETURNS bigint LANGUAGE sql AS $$
     SELECT number FROM lead_counts WHERE counted = 'mark' FOR SHARE
 $$;
 
+-- As before, and of the rows that nobody else holds one is left, so that there are never many more than
+-- writers at work.
+CREATE OR REPLACE FUNCTION take_from_lead_count(what text, less bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    held bigint[];
+    rest bigint;
+BEGIN
+    PERFORM add_to_lead_count(what, -less);
+    SELECT array_agg(slot), sum(number) INTO held, rest FROM
+        (SELECT slot, number FROM lead_counts WHERE counted = what FOR UPDATE SKIP LOCKED) AS free;
+    IF rest = 0 THEN
+        DELETE FROM lead_counts WHERE slot = ANY (held);
+    ELSIF cardinality(held) > 1 THEN
+        UPDATE lead_counts SET number = rest WHERE slot = held[1];
+        DELETE FROM lead_counts WHERE slot = ANY (held[2:]);
+    END IF;
+END $$;
+
 -- The numbers that a lead is in.
 CREATE FUNCTION counts_of(source text, status text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
     SELECT array_remove(ARRAY['', 'source:' || source, 'status:' || status], NULL)
