@@ -69,6 +69,7 @@ def test_whoever_waits_as_told_passes(limited_to: LimitedTo, new_lead: NewLead) 
     client.post("/leads", json=new_lead())
     refusal = client.post("/leads", json=new_lead())
 
+    # The promise is about time.
     time.sleep(int(refusal.headers["Retry-After"]))
     answer = client.post("/leads", json=new_lead())
 
@@ -207,6 +208,7 @@ def test_the_shorter_window_ends_and_the_longer_goes_on(counter: Any) -> None:
     limits = parse_many("1/second;2/hour")
 
     first, refused = counter.take("z", limits), counter.take("z", limits)
+    # Only time ends a window.
     time.sleep(refused.windows[0].seconds + A_MOMENT)
     second = counter.take("z", limits)
     time.sleep(second.windows[0].seconds + A_MOMENT)
@@ -234,6 +236,7 @@ def test_windows_that_ended_are_forgotten_first(monkeypatch: pytest.MonkeyPatch)
     counter.take("first", hour)
     for number in range(99):
         counter.take(str(number), second)
+    # Only time ends a window.
     time.sleep(1)
 
     counter.take("last", second)

@@ -254,6 +254,7 @@ def test_who_reads_a_file_slowly_gets_all_of_it(serve: Serve, database_url: str,
         started = time.monotonic()
         # A piece that is sent at once takes longer than a client may who takes nothing.
         while time.monotonic() < started + AT_MOST:
+            # That is how slow.
             time.sleep(0.1)
             file.read(10_000)
         end = file.read()[-7:]
