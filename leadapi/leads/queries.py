@@ -161,9 +161,9 @@ def total(filters: frozenset[str]) -> Statement:
 
 
 def _total(filters: frozenset[str]) -> Select[Any]:
-    matching = select(func.count()).select_from(leads).where(*(FILTERS[name] for name in sorted(filters)))
+    counting = select(func.count()).select_from(leads).where(*(FILTERS[name] for name in sorted(filters)))
     if filters not in KEPT:
-        return matching
+        return counting
     # What is kept, and what has come since: see LeadCount.
     counted: ColumnElement[str] = literal_column("''", Text)
     for name in filters:
@@ -175,7 +175,7 @@ def _total(filters: frozenset[str]) -> Select[Any]:
     mark = select(counts.c.number).where(counts.c.counted == literal_column("'mark'"))
     # The largest id there is. Without an end, PostgreSQL would expect a third of the table after the mark.
     end = select(literal_column(str(2**63 - 1), BigInteger))
-    since = matching.where(leads.c.id > mark.scalar_subquery(), leads.c.id <= end.scalar_subquery())
+    since = counting.where(leads.c.id > mark.scalar_subquery(), leads.c.id <= end.scalar_subquery())
     return select(kept.scalar_subquery() + since.scalar_subquery())
 
 

@@ -82,6 +82,7 @@ def killed(name: str, url: str, file: Path, rows: int) -> None:
     create_app({"DATABASE_URL": url, "AUTO_MIGRATE": "on"})
     process = start(url, file)
     while (done := count(url)[1]) < rows // 2 and process.poll() is None:
+        # There is nothing to wait for but the database.
         time.sleep(0.5)
     process.kill()
     process.wait()
