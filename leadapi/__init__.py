@@ -4,29 +4,18 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from leadapi import (
-    api,
-    config,
-    cors,
-    database,
-    docs,
-    errors,
-    headers,
-    health,
-    logs,
-    migrations,
-    pages,
-    proxies,
-    rate_limits,
-)
+from leadapi import config, errors, health, logs
 from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads.cli import commands as leads_commands
 from leadapi.leads.views import blp as leads
-from leadapi.migrations.cli import commands as db_commands
+from leadapi.limits import policies as rate_limits
 from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
+from leadapi.storage import database, schema
+from leadapi.storage.cli import commands as db_commands
+from leadapi.web import api, cors, docs, headers, pages, proxies
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -50,7 +39,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     pages.init_app(app, settings)
 
     database.init_app(app, settings)
-    migrations.init_app(app, settings)
+    schema.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)

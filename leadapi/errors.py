@@ -17,10 +17,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from leadapi.idempotency.errors import KeyMalformed, KeyReused, RequestRunning
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
-from leadapi.locks import WriteLockUnavailable
-from leadapi.migrations import SchemaNotCurrent
 from leadapi.quarantine.errors import StampsOff
-from leadapi.security import REALM
+from leadapi.storage.schema import SchemaNotCurrent
+from leadapi.storage.write_queue import WriteLockUnavailable
+from leadapi.web.security import REALM
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from gunicorn.http import message
 
 from leadapi import logs
 from leadapi.config import IN_MEMORY, ConfigError, load
-from leadapi.database import db
+from leadapi.storage.database import db
 
 _settings = load()
 if _settings.database_url.database in IN_MEMORY:
@@ -23,7 +23,7 @@ bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_
 workers = _settings.web_concurrency
 threads = _settings.threads
 # Slow clients do not stop it, and it keeps connections alive.
-worker_class = "leadapi.worker.SteadyWorker"
+worker_class = "leadapi.server.worker.SteadyWorker"
 # The application is built once, before any worker: faults are told once, and migrations run once.
 preload_app = True
 

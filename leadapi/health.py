@@ -3,9 +3,9 @@
 from flask.views import MethodView
 from marshmallow import fields, validate
 
-from leadapi import migrations
-from leadapi.api import Blueprint
-from leadapi.fields import ShownSchema
+from leadapi.storage import schema
+from leadapi.web.api import Blueprint
+from leadapi.web.fields import ShownSchema
 
 OK = {"status": "ok"}
 
@@ -40,5 +40,5 @@ class ReadyView(MethodView):
     @blp.refuses(500, 503)
     def get(self) -> dict[str, str]:
         """Tell whether the database answers and its schema is current"""
-        migrations.require_current()
+        schema.require_current()
         return OK

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from leadapi import create_app
-from leadapi.database import db
 from leadapi.keys import service as keys
+from leadapi.storage.database import db
 from postgres import Postgres
 from redis_server import RedisServer
 from servers import Server

@@ -4,7 +4,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MakeApp, body
-from leadapi.database import begin_write, db
+from leadapi.storage.database import begin_write, db
 from postgres import Postgres
 
 

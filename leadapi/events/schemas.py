@@ -2,7 +2,7 @@
 
 from marshmallow import fields, validate
 
-from leadapi.fields import MAX_ID, ArgsSchema, Cursor, Integer, ShownSchema
+from leadapi.web.fields import MAX_ID, ArgsSchema, Cursor, Integer, ShownSchema
 
 EVENT = {
     "id": 7,

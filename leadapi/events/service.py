@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Insert, Select, bindparam, delete, func, insert, select
 
-from leadapi.database import db
 from leadapi.events.models import Event
+from leadapi.storage.database import db
 
 CREATED = "lead.created"
 REPEATED = "lead.repeated"

@@ -14,11 +14,11 @@ from marshmallow import ValidationError
 from werkzeug.datastructures import Headers
 
 from leadapi import errors, logs
-from leadapi.callers import actor
 from leadapi.config import Settings
 from leadapi.idempotency import service
 from leadapi.idempotency.errors import KeyMalformed, RequestRunning
 from leadapi.idempotency.service import Answer
+from leadapi.keys.callers import actor
 
 # A string of a structured field (RFC 8941), or its content alone; several headers are joined by commas.
 PATTERN = r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--~][!-+\--~]{0,254})$'

@@ -11,10 +11,10 @@ from sqlalchemy import BigInteger, BindParameter, bindparam, delete, insert, or_
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
-from leadapi.database import db, one_transaction
-from leadapi.driver import DriverConnection, Row, Statement
 from leadapi.idempotency.errors import KeyReused, RequestRunning
 from leadapi.idempotency.models import IdempotencyLead, IdempotencyRecord
+from leadapi.storage.database import db, one_transaction
+from leadapi.storage.driver import DriverConnection, Row, Statement
 
 # One new key in so many takes away what has expired, and at most so much; so more goes than comes.
 SWEPT_BY_ONE_IN = 8

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from leadapi.commands import DatabaseGroup, need_schema, show_table
-from leadapi.database import db, now
 from leadapi.keys import service
 from leadapi.keys.errors import KeyUnknown
 from leadapi.keys.models import ApiKey
 from leadapi.keys.ring import REMEMBERED_SECONDS
+from leadapi.storage.commands import DatabaseGroup, need_schema, show_table
+from leadapi.storage.database import db, now
 
 COLUMNS = ("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE")
 FOREVER = timedelta(days=36500)

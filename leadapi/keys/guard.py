@@ -13,8 +13,8 @@ from leadapi.config import Settings
 from leadapi.keys import service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
-from leadapi.locks import WriteLockUnavailable
-from leadapi.security import OPEN, OPEN_BLUEPRINTS, Requirement
+from leadapi.storage.write_queue import WriteLockUnavailable
+from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement
 
 # What nobody thought about is for nobody else.
 UNMARKED = Requirement("admin")

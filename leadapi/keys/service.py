@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam, or_, select, update
 
-from leadapi.database import begin_write, db, now
 from leadapi.keys.errors import KeyUnknown
 from leadapi.keys.models import ApiKey
 from leadapi.keys.texts import KeyText, make_key
+from leadapi.storage.database import begin_write, db, now
 
 # What each scope lets its holder do. Only admin includes others: who may write may not read.
 SCOPES = {
@@ -129,7 +129,7 @@ def note_use(key_id: str) -> None:
     """Store that a key was used just now, unless that was noted within a minute.
 
     :raises sqlalchemy.exc.SQLAlchemyError: the database cannot do it now.
-    :raises leadapi.locks.WriteLockUnavailable: others were writing for all the time this may take.
+    :raises leadapi.storage.write_queue.WriteLockUnavailable: others were writing for all the time this may take.
     """
     time = now()
     options = {"writes": True, "patience": USE_PATIENCE_SECONDS}

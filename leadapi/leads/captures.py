@@ -10,15 +10,15 @@ import orjson
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import OperationalError
 
-from leadapi.database import begin_write, db, now
 from leadapi.events import service as events
 from leadapi.leads import queries, service
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
 from leadapi.leads.merging import Difference, columns, differences
 from leadapi.leads.representations import ShownLead, dump, show, show_sent
-from leadapi.locks import WriteLockUnavailable
 from leadapi.quarantine import service as quarantine
+from leadapi.storage.database import begin_write, db, now
+from leadapi.storage.write_queue import WriteLockUnavailable
 
 MERGE = "merge-duplicates"
 IGNORE = "ignore-duplicates"

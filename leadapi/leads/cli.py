@@ -15,16 +15,17 @@ import click
 from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from leadapi.commands import DatabaseGroup, need_schema, show_table
-from leadapi.database import db
-from leadapi.fields import MAX_ID
-from leadapi.leads import exports, files, imports, releases, schemas, service
-from leadapi.leads.columns import Unmapped
-from leadapi.leads.progress import ImportedElsewhere, Progress
-from leadapi.leads.tables import EXTENSIONS, InTheWay, Unreadable
-from leadapi.parsing import flat
+from leadapi.leads import releases, schemas, service
+from leadapi.leads.transfer import exports, files, imports
+from leadapi.leads.transfer.columns import Unmapped
+from leadapi.leads.transfer.progress import ImportedElsewhere, Progress
+from leadapi.leads.transfer.tables import EXTENSIONS, InTheWay, Unreadable
 from leadapi.quarantine import service as quarantine
 from leadapi.quarantine.errors import SuspectMissing
+from leadapi.storage.commands import DatabaseGroup, need_schema, show_table
+from leadapi.storage.database import db
+from leadapi.web.fields import MAX_ID
+from leadapi.web.parsing import flat
 
 COLUMNS = ("ID", "TIME", "REASON", "ADDRESS", "NAME")
 

@@ -7,9 +7,9 @@ from typing import Any
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from marshmallow import ValidationError, fields
 
-from leadapi.fields import CONTROL, Line
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
 from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.web.fields import CONTROL, Line
 
 # In any case, in words that every dialect of regular expressions has.
 RESERVED = "|".join(

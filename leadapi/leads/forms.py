@@ -5,9 +5,9 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, validate
 
-from leadapi.fields import OWN, STAMP_FIELD, TRAP_FIELD
 from leadapi.leads.errors import MAX_ATTRIBUTES
 from leadapi.leads.fields import Attributes
+from leadapi.web.fields import OWN, STAMP_FIELD, TRAP_FIELD
 
 FIELDS = ("full_name", "email", "company", "message", "source")
 # What is not one of these is an attribute.

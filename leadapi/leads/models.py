@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from leadapi.database import Base, Identity, UTCDateTime
+from leadapi.storage.database import Base, Identity, UTCDateTime
 
 
 class Lead(Base):

@@ -24,8 +24,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from leadapi.driver import Statement
 from leadapi.leads.models import Lead, LeadCount
+from leadapi.storage.driver import Statement
 
 leads = Lead.metadata.tables["leads"]
 counts = LeadCount.metadata.tables["lead_counts"]

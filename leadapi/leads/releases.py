@@ -1,10 +1,10 @@
 """Lets in what was caught and was no program's work after all."""
 
-from leadapi.database import db, one_transaction
 from leadapi.idempotency import service as idempotency
 from leadapi.leads import captures
 from leadapi.leads.captures import MERGE, Capture
 from leadapi.quarantine import service as quarantine
+from leadapi.storage.database import db, one_transaction
 
 
 def release_lead(suspect_id: int) -> Capture:

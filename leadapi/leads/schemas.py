@@ -4,7 +4,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate
 
-from leadapi.fields import (
+from leadapi.leads import forms as lead_forms
+from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.leads.fields import Attributes, Email
+from leadapi.web.fields import (
     MAX_FIELDS,
     MAX_ID,
     ArgsSchema,
@@ -17,9 +20,6 @@ from leadapi.fields import (
     Paragraphs,
     ShownSchema,
 )
-from leadapi.leads import forms as lead_forms
-from leadapi.leads.errors import MAX_ATTRIBUTES
-from leadapi.leads.fields import Attributes, Email
 
 NEW_LEAD = {
     "full_name": "John Doe",

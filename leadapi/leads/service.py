@@ -11,9 +11,6 @@ from sqlalchemy.engine import Result
 from sqlalchemy.engine import Row as SessionRow
 from sqlalchemy.exc import IntegrityError
 
-from leadapi import driver
-from leadapi.database import begin_write, db, now, scrub, violated
-from leadapi.driver import DriverConnection, Row, Statement
 from leadapi.events import service as events
 from leadapi.idempotency import service as idempotency
 from leadapi.leads import queries
@@ -23,6 +20,9 @@ from leadapi.leads.merging import columns, differences
 from leadapi.leads.representations import ShownLead, show
 from leadapi.leads.storing import store
 from leadapi.quarantine import service as quarantine
+from leadapi.storage import driver
+from leadapi.storage.database import begin_write, db, now, scrub, violated
+from leadapi.storage.driver import DriverConnection, Row, Statement
 
 _update = update(queries.leads).where(queries.leads.c.id == bindparam("lead_id")).returning(*queries.shown)
 _delete = delete(queries.leads).where(queries.leads.c.id == bindparam("lead_id"))

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Text, bindparam, func, literal, select
 
-from leadapi.database import UTCDateTime
-from leadapi.driver import DriverConnection, Row, Statement
 from leadapi.events import service as events
 from leadapi.leads import queries
 from leadapi.leads.representations import ShownLead, dump, fields_of
+from leadapi.storage.database import UTCDateTime
+from leadapi.storage.driver import DriverConnection, Row, Statement
 
 _time = bindparam("new_created_at", type_=UTCDateTime)
 _actor = bindparam("actor", type_=Text)
@@ -32,7 +32,7 @@ def store(values: Mapping[str, Any], actor: str | None) -> ShownLead | None:
     """The lead with these values, as it is shown, or None where another one has the address.
 
     :param values: those of `queries.GIVEN`.
-    :raises leadapi.locks.WriteLockUnavailable: others have been writing for too long.
+    :raises leadapi.storage.write_queue.WriteLockUnavailable: others have been writing for too long.
     """
     time = values["created_at"]
     shown = {**values, "id": 0, "status": "new", "updated_at": time}

@@ -7,22 +7,24 @@ from flask import Response, request
 from flask.views import MethodView
 from marshmallow import ValidationError
 
-from leadapi import errors, forms, logs
-from leadapi.api import Blueprint, accepted, next_link
-from leadapi.callers import actor, may
-from leadapi.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
+from leadapi import errors, logs
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
 from leadapi.events.service import EventPage
-from leadapi.fields import NoArgsSchema
 from leadapi.idempotency.once import once
-from leadapi.leads import captures, exports, schemas, service
+from leadapi.keys.callers import actor, may
+from leadapi.leads import captures, schemas, service
 from leadapi.leads.captures import Capture
 from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
-from leadapi.parsing import InvalidFields, flat
-from leadapi.preferences import APPLIED, PREFER, applied, resolution
-from leadapi.problems import HTML
+from leadapi.leads.transfer import exports
 from leadapi.quarantine import traps
+from leadapi.web import forms
+from leadapi.web.api import Blueprint, accepted, next_link
+from leadapi.web.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
+from leadapi.web.fields import NoArgsSchema
+from leadapi.web.parsing import InvalidFields, flat
+from leadapi.web.preferences import APPLIED, PREFER, applied, resolution
+from leadapi.web.problems import HTML
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 

@@ -2,7 +2,7 @@
 
 from marshmallow import fields, validate
 
-from leadapi.fields import ShownSchema
+from leadapi.web.fields import ShownSchema
 
 STAMP = {"_ts": "1772272800.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
 

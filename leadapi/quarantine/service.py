@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from sqlalchemy import BindParameter, Select, bindparam, delete, insert, select, update
 
-from leadapi.database import db, now
 from leadapi.idempotency import service as idempotency
 from leadapi.quarantine.errors import SuspectMissing
 from leadapi.quarantine.models import Suspect
+from leadapi.storage.database import db, now
 
 # Why something is caught.
 HONEYPOT = "honeypot"

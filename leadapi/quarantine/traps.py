@@ -4,12 +4,12 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from leadapi.callers import actor
 from leadapi.config import Settings
-from leadapi.fields import STAMP_FIELD, TRAP_FIELD
+from leadapi.keys.callers import actor
 from leadapi.quarantine import service
 from leadapi.quarantine.errors import StampsOff
 from leadapi.quarantine.stamps import Stamps
+from leadapi.web.fields import STAMP_FIELD, TRAP_FIELD
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 from flask.views import MethodView
 
-from leadapi.api import Blueprint
-from leadapi.fields import STAMP_FIELD, NoArgsSchema
 from leadapi.quarantine import schemas, traps
+from leadapi.web.api import Blueprint
+from leadapi.web.fields import STAMP_FIELD, NoArgsSchema
 
 blp = Blueprint("forms", __name__, url_prefix="/forms", description="What pages with a form need")
 

@@ -22,7 +22,7 @@ import load
 from sqlalchemy import Engine, create_engine, text
 
 from leadapi import config, create_app
-from leadapi.fields import Cursor
+from leadapi.web.fields import Cursor
 from postgres import Postgres
 from servers import Server
 

@@ -8,9 +8,9 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from conftest import Json, MakeApp, NewLead, body, make_key
-from leadapi.database import db
 from leadapi.idempotency import service
 from leadapi.idempotency.service import Answer
+from leadapi.storage.database import db
 from servers import at_once
 
 LEAD = {"full_name": "Zebedee Doe", "email": "zebedee@example.com"}

@@ -11,11 +11,11 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from conftest import Json, MakeApp, NewLead, body
-from leadapi.database import db, one_transaction
 from leadapi.idempotency import service
 from leadapi.idempotency.errors import KeyReused
 from leadapi.idempotency.service import Answer
 from leadapi.keys import service as keys
+from leadapi.storage.database import db, one_transaction
 
 LEAD = {"full_name": "Zebedee Doe", "email": "zebedee@example.com"}
 

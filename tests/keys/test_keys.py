@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from conftest import MakeApp, make_key
-from leadapi import callers
-from leadapi.database import db
-from leadapi.keys import service
+from leadapi.keys import callers, service
 from leadapi.keys.errors import KeyRefused
 from leadapi.keys.models import ApiKey
 from leadapi.keys.ring import KeyRing
 from leadapi.keys.texts import LETTERS, KeyText, read_key
 from leadapi.keys.texts import make_key as make_text
+from leadapi.storage.database import db
 
 
 def stored(app: Flask, key: str) -> ApiKey:

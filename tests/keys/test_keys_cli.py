@@ -8,8 +8,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from conftest import MARKER, MakeApp
-from leadapi.database import begin_write, db
 from leadapi.keys import service
+from leadapi.storage.database import begin_write, db
 
 
 def run(app: Flask, *arguments: str) -> str:

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, StoredLead, body
-from leadapi.database import begin_write, db
+from leadapi.storage.database import begin_write, db
 
 EARLIER = "2026-02-28T10:00:00Z"
 

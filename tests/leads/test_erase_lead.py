@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import inspect, make_url, text
 
 from conftest import MARKER, MakeApp, NewLead, StoredLead, body
-from leadapi.database import begin_write, db
+from leadapi.storage.database import begin_write, db
 
 
 def held(app: Flask, marker: str) -> list[str]:

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, NewLead, StoredLead, body
-from leadapi.database import begin_write, db
+from leadapi.storage.database import begin_write, db
 
 
 def walk(client: FlaskClient, path: str) -> list[list[dict[str, Any]]]:

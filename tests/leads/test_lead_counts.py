@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Connection, Engine, text
 
 from conftest import MakeApp, StoredLead
-from leadapi import migrations
-from leadapi.database import db
 from leadapi.leads import service
+from leadapi.storage import schema as migrations
+from leadapi.storage.database import db
 
 SOURCES = st.sampled_from([None, "", "a", "b", "source:a"])
 MARK = "(SELECT number FROM lead_counts WHERE counted = 'mark')"

@@ -7,8 +7,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, StoredLead, body
-from leadapi.database import db
 from leadapi.leads import service
+from leadapi.storage.database import db
 
 
 def test_the_history_begins_with_the_lead_as_captured(client: FlaskClient, stored_lead: StoredLead) -> None:

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import bindparam, text
 
 from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
-from leadapi.database import UTCDateTime, begin_write, db, now
 from leadapi.leads import releases
 from leadapi.quarantine.errors import SuspectMissing
+from leadapi.storage.database import UTCDateTime, begin_write, db, now
 from servers import at_once
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from conftest import MARKER, Json, MakeApp, NewLead, Serve, StoredLead, body, make_key
-from leadapi.database import db
+from leadapi.storage.database import db
 from servers import at_once
 
 FILLED = f"{MARKER} was lured"

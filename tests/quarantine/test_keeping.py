@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, text
 from werkzeug.test import TestResponse
 
 from conftest import Json, NewLead, body
-from leadapi.database import UTCDateTime, begin_write, db, now
 from leadapi.quarantine import service
+from leadapi.storage.database import UTCDateTime, begin_write, db, now
 
 # Below all ids that there are, so older than all that comes.
 MANY = """

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from leadapi import crew
-from leadapi.crew import Crew
+from leadapi.server import crew
+from leadapi.server.crew import Crew
 
 SECONDS = 10
 

@@ -1,0 +1,1 @@
+"""Leads from files and into files."""

@@ -1,0 +1,49 @@
+"""flask db: look at the database schema and move it."""
+
+import alembic.command
+import click
+from alembic.util import CommandError
+
+from leadapi.storage import schema
+from leadapi.storage.commands import DatabaseGroup
+from leadapi.storage.database import db
+
+commands = DatabaseGroup("db", help="Look at the database schema and move it.")
+
+
+@commands.command()
+def upgrade() -> None:
+    """Migrate to the newest version."""
+    before = schema.current()
+    db.session.rollback()
+    schema.upgrade()
+    after = schema.current()
+    click.echo(f"The schema is at {after}." if before == after else f"Migrated from {before} to {after}.")
+
+
+@commands.command()
+def current() -> None:
+    """Show the version of the database."""
+    version = schema.current()
+    click.echo(f"{version} (newest)" if version == schema.newest() else f"{version}")
+
+
+@commands.command()
+def check() -> None:
+    """Fail unless the database is at the newest version and the models ask for nothing more."""
+    if schema.current() != schema.newest():
+        raise click.ClickException(str(schema.SchemaNotCurrent()))
+    try:
+        alembic.command.check(schema.alembic_config(db.session.connection()))
+    except CommandError as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo("The schema is current and is what the models ask for.")
+
+
+@commands.command()
+@click.argument("version")
+@click.option("-m", "--message", required=True, help="What changes, in a few words.")
+def revision(version: str, message: str) -> None:
+    """Write a migration VERSION, such as 0002, from the models' changes."""
+    config = schema.alembic_config(db.session.connection())
+    alembic.command.revision(config, message, autogenerate=True, rev_id=version)

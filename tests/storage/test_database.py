@@ -1,0 +1,239 @@
+"""Columns, constraints and transactions."""
+
+import sqlite3
+import threading
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Dialect, insert, select, text
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
+
+from conftest import MakeApp, NewLead, body
+from leadapi.leads.models import Lead
+from leadapi.storage.database import UTCDateTime, begin_write, db, violated
+from leadapi.storage.write_queue import WriteLock, WriteLockUnavailable
+
+SQLITE: Dialect = SQLiteDialect()
+POSTGRESQL: Dialect = make_url("postgresql+psycopg://").get_dialect()()
+NOON = datetime(2026, 2, 28, 12, tzinfo=UTC)
+
+
+def lead(**changes: object) -> dict[str, object]:
+    """A row that the database accepts."""
+    values = {"full_name": "Zebedee", "email": "z@example.com", "email_key": "z@example.com", "created_at": NOON}
+    return {**values, **changes}
+
+
+def soon() -> float:
+    """A deadline that a free lock meets easily."""
+    return time.monotonic() + 10
+
+
+def test_an_instant_is_the_same_whatever_zone_it_was_given_in(app: Flask) -> None:
+    with app.app_context():
+        begin_write()
+        row = lead(created_at=NOON.astimezone(timezone(timedelta(hours=5))))
+        db.session.execute(insert(Lead.metadata.tables["leads"]), row)
+        db.session.commit()
+
+        read = db.session.scalars(select(Lead.created_at)).one()
+
+    assert read == NOON
+    assert read.utcoffset() == timedelta(0)
+
+
+@given(st.datetimes(timezones=st.timezones()))
+def test_every_instant_survives_both_databases(instant: datetime) -> None:
+    try:
+        instant.astimezone(UTC)
+    except OverflowError:
+        return
+    for dialect in (SQLITE, POSTGRESQL):
+        stored = UTCDateTime().process_bind_param(instant, dialect)
+        assert stored is not None
+        assert UTCDateTime().process_result_value(stored.replace(tzinfo=None), dialect) == instant.astimezone(UTC)
+
+
+def test_an_instant_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="zone"):
+        UTCDateTime().process_bind_param(datetime(2026, 2, 28, 12), SQLITE)  # noqa: DTZ001  # the point
+
+
+@pytest.mark.parametrize(
+    ("row", "constraints"),
+    [
+        (lead(id=2), {"uq_leads_email_key"}),
+        (lead(id=1, email_key="other"), {"pk_leads", None}),
+        (lead(id=2, email_key="other", full_name=None), {None}),
+    ],
+)
+def test_tells_which_constraint_refused(app: Flask, row: dict[str, object], constraints: set[str | None]) -> None:
+    with app.app_context():
+        begin_write()
+        db.session.execute(insert(Lead.metadata.tables["leads"]), lead(id=1))
+        with pytest.raises(IntegrityError) as refused:
+            db.session.execute(insert(Lead.metadata.tables["leads"]), row)
+
+    assert violated(refused.value) in constraints
+    assert "Zebedee" not in str(refused.value)
+
+
+def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, new_lead: NewLead) -> None:
+    with app.app_context():
+        begin_write()
+        db.session.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
+        db.session.commit()
+    first, second = new_lead(), new_lead()
+
+    assert client.post("/leads", json=first).status_code == 201
+    response = client.post("/leads", json=second)
+
+    assert response.status_code == 500
+    assert body(response) == {"detail": "The service failed to answer this request."}
+    assert body(client.get("/leads"))["total"] == 1
+
+
+@pytest.fixture
+def sqlite_path(make_app: MakeApp, tmp_path: Path) -> Path:
+    """A database file as the service makes it."""
+    make_app(DATABASE_URL=f"sqlite:///{tmp_path}/leads.db")
+    return tmp_path / "leads.db"
+
+
+def test_sqlite_is_durable_and_strict(make_app: MakeApp, sqlite_path: Path) -> None:
+    with make_app(DATABASE_URL=f"sqlite:///{sqlite_path}").app_context():
+        pragmas = {
+            name: db.session.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_postgresql_ends_what_takes_too_long_and_speaks_of_utc(app: Flask) -> None:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "TimeZone")
+    with app.app_context():
+        driver = db.session.connection().connection.driver_connection
+        settings = [db.session.execute(text(f"SHOW {name}")).scalar() for name in names]
+
+    assert settings == ["5s", "4s", "1min", "UTC"]
+    assert isinstance(driver, psycopg.Connection)
+    # What is sent to a host that is gone is given up, too.
+    assert driver.info.get_parameters()["tcp_user_timeout"] == "5000"
+
+
+def test_writers_of_one_process_go_one_after_the_other(app: Flask) -> None:
+    """Each adds one to a number that it has read: a lost update would show."""
+
+    def add_one() -> None:
+        with app.app_context():
+            begin_write()
+            number = db.session.execute(text("SELECT number FROM counter FOR UPDATE" if locks else sql)).scalar_one()
+            db.session.execute(text("UPDATE counter SET number = :number"), {"number": number + 1})
+            db.session.commit()
+
+    sql = "SELECT number FROM counter"
+    with app.app_context():
+        locks = db.engine.dialect.name == "postgresql"
+        begin_write()
+        db.session.execute(text("CREATE TABLE counter (number INTEGER)"))
+        db.session.execute(text("INSERT INTO counter VALUES (0)"))
+        db.session.commit()
+    threads = [threading.Thread(target=add_one) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with app.app_context():
+        assert db.session.execute(text(sql)).scalar_one() == 40
+
+
+def test_the_write_lock_gives_up_in_time_and_is_free_afterwards(tmp_path: Path) -> None:
+    one, other = WriteLock(f"{tmp_path}/lock"), WriteLock(f"{tmp_path}/lock")
+    release = one.acquire(deadline=soon())
+
+    # As another process would meet it, and as another thread of the same process would.
+    with pytest.raises(WriteLockUnavailable):
+        other.acquire(deadline=0)
+    with pytest.raises(WriteLockUnavailable):
+        one.acquire(deadline=0)
+    release()
+
+    other.acquire(deadline=soon())()
+    one.acquire(deadline=soon())()
+
+
+def test_a_lock_file_that_cannot_be_made_leaves_the_lock_free(tmp_path: Path) -> None:
+    lock = WriteLock(f"{tmp_path}/later/lock")
+    with pytest.raises(WriteLockUnavailable):
+        lock.acquire(deadline=soon())
+    (tmp_path / "later").mkdir()
+
+    lock.acquire(deadline=soon())()
+
+
+def test_a_lock_file_is_for_its_owner_alone_and_no_link(tmp_path: Path) -> None:
+    WriteLock(f"{tmp_path}/lock").acquire(deadline=soon())()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(WriteLockUnavailable):
+        WriteLock(f"{tmp_path}/link").acquire(deadline=soon())
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
+    make_app: MakeApp, sqlite_path: Path, new_lead: NewLead
+) -> None:
+    client = make_app(DATABASE_URL=f"sqlite:///{sqlite_path}").test_client()
+    foreign = sqlite3.connect(sqlite_path, isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+
+    refused = client.post("/leads", json=new_lead())
+    listed = client.get("/leads")
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    accepted = client.post("/leads", json=new_lead())
+
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert body(refused) == {"detail": "The database cannot answer now; try again in a moment."}
+    assert listed.status_code == 200
+    assert accepted.status_code == 201
+
+
+def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, database_url: str) -> None:
+    app = make_app(DATABASE_URL=database_url, THREADS="1")
+    client = app.test_client()
+    with app.app_context(), db.engine.connect():
+        started = time.monotonic()
+        refused = client.get("/leads")
+        waited = time.monotonic() - started
+
+    assert refused.status_code == 503
+    assert waited < 10
+    assert client.get("/leads").status_code == 200
+
+
+def test_a_lock_on_sqlite_at_the_start_does_not_stop_it(make_app: MakeApp, tmp_path: Path) -> None:
+    foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
+    foreign.execute("PRAGMA journal_mode = WAL")
+    foreign.execute("BEGIN IMMEDIATE")
+
+    client = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/leads.db").test_client()
+    foreign.execute("ROLLBACK")
+    foreign.close()
+
+    assert client.get("/ready").status_code == 200
+    assert client.get("/leads").status_code == 200
