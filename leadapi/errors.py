@@ -18,8 +18,8 @@ from leadapi.idempotency.errors import KeyMalformed, KeyReused, RequestRunning
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
 from leadapi.quarantine.errors import StampsOff
+from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
 from leadapi.storage.schema import SchemaNotCurrent
-from leadapi.storage.write_queue import WriteLockUnavailable
 from leadapi.web.security import REALM
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ HEADERS: dict[type[Exception], Callable[[Any], Mapping[str, str]]] = {
 
 # The database is down, overloaded or locked; the same request may work soon. If the connection broke
 # during COMMIT, nobody can tell whether the lead is stored: then the same request is answered 409.
-UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, WriteLockUnavailable)
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, DatabaseUnavailable, WriteLockUnavailable)
 RETRY_AFTER_SECONDS = "5"
 # PostgreSQL's undefined_table and undefined_column.
 UNDEFINED = {"42P01", "42703"}

@@ -13,7 +13,7 @@ from gunicorn.http import message
 
 from leadapi import logs
 from leadapi.config import IN_MEMORY, ConfigError, load
-from leadapi.storage.database import db
+from leadapi.storage import db
 
 _settings = load()
 if _settings.database_url.database in IN_MEMORY:

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from leadapi import create_app
 from leadapi.keys import service as keys
-from leadapi.storage.database import db
+from leadapi.storage import db
 from postgres import Postgres
 from redis_server import RedisServer
 from servers import Server

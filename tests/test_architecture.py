@@ -52,7 +52,7 @@ PENDING = {
 # A feature shows these modules to other features.
 SHOWN = {"errors", "schemas", "service"}
 # Decorators and request values that stand between two features' views.
-SHOWN_TO_VIEWS = SHOWN | {"callers", "once", "traps"}
+SHOWN_TO_VIEWS = SHOWN | {"guard", "once", "traps"}
 # Services, models and what they stand on know nothing of HTTP.
 HTTP = {"flask", "flask_smorest", "werkzeug", "marshmallow", "webargs"}
 WITHOUT_HTTP = {"service", "models", "errors", "queries"}

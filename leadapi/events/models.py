@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from leadapi.storage.database import Base, Identity, UTCDateTime
+from leadapi.storage import Base, Identity, UTCDateTime
 
 
 class Event(Base):

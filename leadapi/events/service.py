@@ -1,4 +1,4 @@
-"""The history of every lead: written in the transaction of the change that it tells of."""
+"""The history of every lead, and the outbox: an event is written in the transaction of the change it tells of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Insert, Select, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
+from leadapi import storage
 from leadapi.events.models import Event
-from leadapi.storage.database import db
+from leadapi.storage.rows import RowsInsert
 
 CREATED = "lead.created"
 REPEATED = "lead.repeated"
@@ -18,9 +19,7 @@ ERASED = "lead.erased"
 
 events = Event.metadata.tables["events"]
 
-# Built once: building a statement costs more than running it. What is returned makes many rows one statement.
-_insert = insert(events)
-_insert_many = insert(events).returning(events.c.id)
+_insert = RowsInsert(events, ["lead_id", "type", "created_at", "actor", "data"])
 _delete = delete(events).where(events.c.lead_id == bindparam("lead_id"))
 _count = select(func.count()).select_from(events).where(events.c.lead_id == bindparam("lead_id"))
 _page = (
@@ -30,6 +29,21 @@ _page = (
     .limit(bindparam("limit"))
     .offset(bindparam("offset"))
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEvent:
+    """Something that happened to a lead and is to be recorded.
+
+    :param actor: the id of the key that did it, or None.
+    :param data: a JSON object, as clients will see it.
+    """
+
+    lead_id: int
+    type: str
+    created_at: datetime
+    actor: str | None
+    data: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -42,46 +56,31 @@ class EventPage:
     next_after: int | None
 
 
-def event(*, lead_id: int, type: str, time: datetime, actor: str | None, data: bytes = b"{}") -> dict[str, Any]:  # noqa: A002  # the column's name
-    """What `record` takes.
-
-    :param actor: the id of the key that did it, or None.
-    :param data: a JSON object, as it will be shown.
-    """
-    return {"lead_id": lead_id, "type": type, "created_at": time, "actor": actor, "data": data.decode()}
+def record(tx: Connection, happened: Sequence[NewEvent]) -> None:
+    """Write events in this order, as part of the transaction `tx`."""
+    if happened:
+        _insert.execute(tx, [vars(event) for event in happened])
 
 
-def record(happened: Sequence[dict[str, Any]]) -> None:
-    """Add events to the running transaction, in this order. The caller commits."""
-    if len(happened) == 1:
-        db.session.execute(_insert, happened[0])
-    elif happened:
-        db.session.execute(_insert_many, happened)
-
-
-def telling(source: Select[Any]) -> Insert:
-    """The statement that records what a query finds: lead's id, type, time, actor and data."""
-    return insert(events).from_select(["lead_id", "type", "created_at", "actor", "data"], source)
-
-
-def forget(lead_id: int) -> None:
-    """Take away all that is told of a lead, in the running transaction. The caller commits."""
-    db.session.execute(_delete, {"lead_id": lead_id})
+def forget(tx: Connection, lead_id: int) -> None:
+    """Delete all events of a lead, as part of the transaction `tx`."""
+    tx.execute(_delete, {"lead_id": lead_id})
 
 
 def list_events(lead_id: int, *, limit: int, offset: int = 0, after: int | None = None) -> EventPage:
-    """A page of a lead's events, oldest first. A lead that never was has none.
+    """A page of a lead's events, oldest first. A lead that never existed has none.
 
     :param limit: how many, at most.
     :param offset: how many to leave out first.
     :param after: the id after which the page begins.
     """
-    # One more than asked for tells whether there is a next page.
+    # One row more than asked for tells whether there is a next page.
     bounds = {"limit": limit + 1, "offset": offset, "after": after or 0}
-    rows = db.session.execute(_page, {"lead_id": lead_id, **bounds}).all()
+    with storage.read() as connection:
+        rows = connection.execute(_page, {"lead_id": lead_id, **bounds}).all()
+        total = rows[0][-1] if rows else connection.execute(_count, {"lead_id": lead_id}).scalar_one()
     items = [
         {"id": row.id, "type": row.type, "time": row.created_at, "actor": row.actor, "data": orjson.Fragment(row.data)}
         for row in rows[:limit]
     ]
-    total = rows[0][-1] if rows else db.session.execute(_count, {"lead_id": lead_id}).scalar_one()
     return EventPage(total, items, items[-1]["id"] if len(rows) > limit else None)

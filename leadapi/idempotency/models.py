@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from leadapi.storage.database import Base
+from leadapi.storage import Base
 
 
 class IdempotencyRecord(Base):

@@ -18,7 +18,7 @@ from leadapi.config import Settings
 from leadapi.idempotency import service
 from leadapi.idempotency.errors import KeyMalformed, RequestRunning
 from leadapi.idempotency.service import Answer
-from leadapi.keys.callers import actor
+from leadapi.keys.guard import caller
 
 # A string of a structured field (RFC 8941), or its content alone; several headers are joined by commas.
 PATTERN = r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--~][!-+\--~]{0,254})$'
@@ -47,10 +47,11 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def once(view: Callable[..., Any]) -> Any:
-    """Decorator of an operation: with an Idempotency-Key it is done once, and its answer is given again.
+    """Decorator of a view: a request with an Idempotency-Key is carried out once, and repeats get its answer.
 
-    It stands between what reads the request and what makes the answer: nothing is kept of a
-    request that cannot be understood. What the view returns is kept, and so is a 409.
+    The decorator stands below the one that parses the request, so that nothing is kept of a request that is
+    malformed. The view receives the transaction as the keyword `within` and takes part in it. The response that the
+    view returns is kept, and so is a 409.
     """
 
     @wraps(view)
@@ -59,9 +60,9 @@ def once(view: Callable[..., Any]) -> Any:
         if header is None:
             return view(self, given, *args, **kwargs)
         told = service.answer_once(
-            lambda: _first(lambda: view(self, given, *args, **kwargs)),
+            lambda tx: _first(lambda: view(self, given, *args, within=tx, **kwargs)),
             key=read_key(header),
-            caller=actor(),
+            caller=caller().key_id,
             fingerprint=service.fingerprint(request.method.encode(), request.path.encode(), _canonical(given)),
             hours=current_app.config["IDEMPOTENCY_HOURS"],
         )

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+from sqlalchemy import Row
 
+from leadapi import storage
 from leadapi.keys import service
 from leadapi.keys.errors import KeyUnknown
-from leadapi.keys.models import ApiKey
 from leadapi.keys.ring import REMEMBERED_SECONDS
-from leadapi.storage.commands import DatabaseGroup, need_schema, show_table
-from leadapi.storage.database import db, now
+from leadapi.storage import schema
+from leadapi.storage.commands import DatabaseGroup, show_table
 
 COLUMNS = ("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE")
 FOREVER = timedelta(days=36500)
@@ -28,7 +29,7 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        time = now()
+        time = storage.now()
         span = re.fullmatch(r"([0-9]{1,6})([dh])", value)
         try:
             if span:
@@ -68,7 +69,7 @@ class KeyName(click.ParamType[str]):
 @click.option("--expires", type=Moment(), help="When it ends: in so many days or hours (30d, 12h), or on a date (UTC).")
 def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None:
     """Make a key and show it, this once."""
-    need_schema()
+    schema.require_current()
     key = service.create_key(name=name, scopes=scopes, expires_at=expires)
     click.echo(f"This is key {key.key_id}. It is shown this once; keep it in a safe place.", err=True)
     click.echo(key.text)
@@ -77,7 +78,7 @@ def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None
 @commands.command(name="list")
 def show_list() -> None:
     """Show all keys, without their secrets."""
-    need_schema()
+    schema.require_current()
     show_table(COLUMNS, map(_row, service.list_keys()))
 
 
@@ -85,16 +86,15 @@ def show_list() -> None:
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
     """Let the key with this ID, as the list shows it, open nothing any more."""
-    need_schema()
+    schema.require_current()
     try:
         service.revoke_key(key_id)
     except KeyUnknown as exc:
-        db.session.rollback()
         raise click.ClickException(str(exc)) from exc
     click.echo(f"Key {key_id} is revoked. Running services notice within {REMEMBERED_SECONDS:.0f} seconds.")
 
 
-def _row(key: ApiKey) -> tuple[str, ...]:
+def _row(key: Row[Any]) -> tuple[str, ...]:
     expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
     state = f"revoked {_time(key.revoked_at)}" if key.revoked_at else "expired" if expired else "valid"
     times = (_time(key.created_at), _time(key.expires_at), _time(key.last_used_at))

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import logging
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, after_this_request, g, request
@@ -13,11 +14,14 @@ from leadapi.config import Settings
 from leadapi.keys import service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
-from leadapi.storage.write_queue import WriteLockUnavailable
+from leadapi.keys.service import OPERATOR, Caller
+from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
+from leadapi.web.forms import is_form
 from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement
 
-# What nobody thought about is for nobody else.
+# Routes without a declared scope need `admin` (fail closed).
 UNMARKED = Requirement("admin")
+NOBODY = Caller(None, frozenset())
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ class Guard:
         :raises KeyRefused: its key is not valid.
         :raises ScopeMissing: its key is for other things.
         """
-        g.key_id, g.scopes = None, frozenset()
+        g.caller = NOBODY
         if request.url_rule is None:
             # What is not there, or not for this method, is answered so to everybody.
             return
@@ -60,7 +64,7 @@ class Guard:
             text = credential(request.environ)
             if text is None:
                 if needed.public and self._public_capture:
-                    g.scopes = frozenset({needed.scope})
+                    g.caller = Caller(None, frozenset({needed.scope}))
                     return
                 raise KeyMissing
             key = self._keys.identify(text)
@@ -70,7 +74,7 @@ class Guard:
         logs.note(key_id=key.key_id)
         if needed.scope not in key.scopes:
             raise ScopeMissing(needed.scope)
-        g.key_id, g.scopes = key.key_id, key.scopes
+        g.caller = Caller(key.key_id, key.scopes)
         if self._keys.take_due_use(key.key_id):
             after_this_request(self._note_use_later)
 
@@ -92,7 +96,7 @@ class Guard:
 
     def _note_use_later(self, response: Response) -> Response:
         """Note the use when all is sent: nobody waits for it, and no transaction of the request has to do with it."""
-        key_id = g.key_id
+        key_id = g.caller.key_id
         response.call_on_close(lambda: self._note_use(key_id))
         return response
 
@@ -100,9 +104,15 @@ class Guard:
         try:
             with self._app.app_context():
                 service.note_use(key_id)
-        except (SQLAlchemyError, WriteLockUnavailable) as exc:
+        except (SQLAlchemyError, DatabaseUnavailable, WriteLockUnavailable) as exc:
             # Tried again when the key is read the next time.
             logger.info("keys.use_not_noted", extra={"key_id": key_id, "error": type(exc).__name__})
+
+
+def caller() -> Caller:
+    """The sender of this request."""
+    known: Caller = g.get("caller", OPERATOR)
+    return replace(known, is_visitor=True) if is_form() else known
 
 
 def credential(environ: dict[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from leadapi.storage.database import Base, UTCDateTime
+from leadapi.storage import Base, UTCDateTime
 
 
 class ApiKey(Base):

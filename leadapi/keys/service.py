@@ -1,17 +1,18 @@
-"""What can be done with keys."""
+"""API keys: create, list, revoke and look up; and the caller that a key stands for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 
+from leadapi import storage
 from leadapi.keys.errors import KeyUnknown
 from leadapi.keys.models import ApiKey
 from leadapi.keys.texts import KeyText, make_key
-from leadapi.storage.database import begin_write, db, now
 
-# What each scope lets its holder do. Only admin includes others: who may write may not read.
+# Only admin includes other scopes: a key with `write` cannot read.
 SCOPES = {
     "capture": "capture leads",
     "read": "look at leads",
@@ -20,7 +21,7 @@ SCOPES = {
 }
 ALL = frozenset(SCOPES)
 
-# A use is noted when the one noted last is older than this, and by who gets to write this soon.
+# The time of last use is stored at most once a minute, and only if the write lock is free at once.
 USE_NOTED_EVERY = timedelta(minutes=1)
 USE_PATIENCE_SECONDS = 0.1
 
@@ -28,7 +29,7 @@ _keys = ApiKey.metadata.tables["api_keys"]
 _find = select(_keys.c.secret_hash, _keys.c.scopes, _keys.c.expires_at, _keys.c.revoked_at, _keys.c.last_used_at).where(
     _keys.c.id == bindparam("key_id")
 )
-# Whoever is noting a use of the same key right now notes this one, too.
+# A request that is storing the last use of the same key at this moment does so for this one, too.
 _note_use = (
     update(_keys)
     .where(
@@ -43,22 +44,58 @@ _note_use = (
 )
 
 
+_all = select(_keys).order_by(_keys.c.created_at, _keys.c.id)
+_insert = insert(_keys)
+_revoke = (
+    update(_keys)
+    .where(_keys.c.id == bindparam("key_id"))
+    .values(revoked_at=func.coalesce(_keys.c.revoked_at, bindparam("now", type_=_keys.c.revoked_at.type)))
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The sender of a request, or the operator at a command line.
+
+    :param key_id: the id of the caller's API key; None without a key.
+    :param scopes: some of SCOPES.
+    :param is_visitor: whether the request is an HTML form that a person sent.
+    """
+
+    key_id: str | None
+    scopes: frozenset[str]
+    is_visitor: bool = False
+
+    def may(self, scope: str) -> bool:
+        """Whether the caller has a scope."""
+        return scope in self.scopes
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether the caller is a stranger without a key. With AUTH=off nobody is: everybody may do everything."""
+        return self.key_id is None and self.scopes != ALL
+
+
+# The caller of every request where AUTH=off, and of every command.
+OPERATOR = Caller(None, ALL)
+
+
 @dataclass(frozen=True)
 class StoredKey:
-    """What a key opens, and until when."""
+    """A key as the database has it."""
 
     key_id: str
     secret_hash: bytes
     scopes: frozenset[str]
     expires_at: datetime | None
     revoked: bool
-    # Whether a use should be noted: see `note_use`.
+    # Whether the time of last use should be stored: see `note_use`.
     use_is_due: bool
 
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key that was just made. Its text cannot be had again."""
+    """A key that was just created. Its text is not stored anywhere."""
 
     key_id: str
     text: str
@@ -67,53 +104,45 @@ class NewKey:
 def create_key(*, name: str, scopes: Iterable[str], expires_at: datetime | None = None) -> NewKey:
     """Store a new key.
 
-    :param name: what people call it, at most 100 characters.
+    :param name: a name for people, at most 100 characters.
     :param scopes: some of SCOPES.
     """
     key = make_key()
-    begin_write()
-    db.session.add(
-        ApiKey(
-            id=key.key_id,
-            name=name,
-            secret_hash=key.secret_hash,
-            scopes=" ".join(scope for scope in SCOPES if scope in set(scopes)),
-            created_at=now(),
-            expires_at=expires_at,
-        )
-    )
-    db.session.commit()
+    values = {
+        "id": key.key_id,
+        "name": name,
+        "secret_hash": key.secret_hash,
+        "scopes": " ".join(scope for scope in SCOPES if scope in set(scopes)),
+        "created_at": storage.now(),
+        "expires_at": expires_at,
+    }
+    with storage.write() as tx:
+        tx.execute(_insert, values)
     return NewKey(key.key_id, str(key))
 
 
-def list_keys() -> Sequence[ApiKey]:
-    """All keys there ever were, oldest first."""
-    return db.session.scalars(select(ApiKey).order_by(ApiKey.created_at, ApiKey.id)).all()
+def list_keys() -> Sequence[Row[Any]]:
+    """All keys, revoked and expired ones too, oldest first: rows of `ApiKey`."""
+    with storage.read() as connection:
+        return connection.execute(_all).all()
 
 
 def revoke_key(key_id: str) -> None:
-    """Let a key open nothing any more. A key that is revoked already stays as it is.
+    """Make a key invalid. A key that is revoked already keeps the time of its revocation.
 
-    :raises KeyUnknown: there is none with this id.
+    :raises KeyUnknown: there is no key with this id.
     """
-    begin_write()
-    key = db.session.get(ApiKey, key_id)
-    if key is None:
-        raise KeyUnknown
-    key.revoked_at = key.revoked_at or now()
-    db.session.commit()
+    with storage.write() as tx:
+        if not tx.execute(_revoke, {"key_id": key_id, "now": storage.now()}).rowcount:
+            raise KeyUnknown
 
 
 def find_key(text: KeyText) -> StoredKey | None:
-    """What is stored under the public id of a key; None if nothing is.
-
-    On a connection of its own: the session's transaction belongs to what the request is for.
-    """
-    with db.engine.connect() as connection:
+    """The key that is stored under the public id of `text`; None if there is none."""
+    with storage.read() as connection:
         row = connection.execute(_find, {"key_id": text.key_id}).one_or_none()
     if row is None:
         return None
-    # Who may do everything has every scope, so that nobody has to think of it again.
     scopes = frozenset(row.scopes.split())
     return StoredKey(
         key_id=text.key_id,
@@ -126,12 +155,11 @@ def find_key(text: KeyText) -> StoredKey | None:
 
 
 def note_use(key_id: str) -> None:
-    """Store that a key was used just now, unless that was noted within a minute.
+    """Store that a key was used just now, unless a use within the last minute is stored already.
 
     :raises sqlalchemy.exc.SQLAlchemyError: the database cannot do it now.
-    :raises leadapi.storage.write_queue.WriteLockUnavailable: others were writing for all the time this may take.
+    :raises leadapi.storage.WriteLockUnavailable: the write lock was not free within `USE_PATIENCE_SECONDS`.
     """
-    time = now()
-    options = {"writes": True, "patience": USE_PATIENCE_SECONDS}
-    with db.engine.connect().execution_options(**options) as connection, connection.begin():
-        connection.execute(_note_use, {"key_id": key_id, "now": time, "before": time - USE_NOTED_EVERY})
+    time = storage.now()
+    with storage.write(patience=USE_PATIENCE_SECONDS) as tx:
+        tx.execute(_note_use, {"key_id": key_id, "now": time, "before": time - USE_NOTED_EVERY})

@@ -1,249 +1,243 @@
-"""Leads that come in, one or many: stored where they are new, and where not, treated as their sender prefers."""
+"""The one way in: new leads from requests, forms, batches, files and the quarantine are stored here."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
-from sqlalchemy.engine import Row
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Row
 
+from leadapi import storage
 from leadapi.events import service as events
-from leadapi.leads import queries, service
+from leadapi.events.service import NewEvent
+from leadapi.idempotency import service as idempotency
+from leadapi.keys.service import ALL, Caller
+from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
-from leadapi.leads.merging import Difference, columns, differences
-from leadapi.leads.representations import ShownLead, dump, show, show_sent
+from leadapi.leads.merging import Difference, changed_row, differences
+from leadapi.leads.models import MERGED
+from leadapi.leads.representations import ShownLead, echo, shown
 from leadapi.quarantine import service as quarantine
-from leadapi.storage.database import begin_write, db, now
-from leadapi.storage.write_queue import WriteLockUnavailable
 
+# What to do with a repeat, a new lead whose address is stored already. Otherwise it is refused.
 MERGE = "merge-duplicates"
 IGNORE = "ignore-duplicates"
 
-# How often it is tried, where others erase or lock what is being stored.
-TRIES = 5
-# PostgreSQL's deadlock_detected: two who store many leads waited for each other, and this one gave way.
-DEADLOCK = "40P01"
-
-NewLead = Mapping[str, Any]
-
-Result = TypeVar("Result")
+# How often an insert is tried while other transactions erase the lead that has the address.
+ATTEMPTS = 5
+# An operator releases what a visitor sent: nobody is there who could correct a refused form.
+RELEASER = Caller(None, ALL, is_visitor=True)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Capture:
-    """What became of a lead that came in."""
+class NewLead:
+    """A lead that came in.
 
-    # As it is now; None where it was refused.
-    lead: ShownLead | None
-    created: bool = False
-    refusal: EmailTaken | TooManyAttributes | None = None
-    # Why it is in the quarantine, under the id that is shown, and there is no such lead.
+    :param fields: some of `models.SENT`, valid as the schema leaves them; from a file, some of `models.IMPORTED`.
+    :param caught: the reason for which it goes into the quarantine; None if it is let in.
+    """
+
+    fields: Mapping[str, Any]
     caught: str | None = None
 
 
-class LeadGone(Exception):
-    """A lead whose address was taken was erased before it could be changed."""
+@dataclass(frozen=True)
+class Capture:
+    """The outcome for a new lead.
 
-
-def capture_lead(
-    new_lead: NewLead,
-    *,
-    resolution: str | None = None,
-    actor: str | None = None,
-    may_read: bool = False,
-    never_refuse: bool = False,
-    caught: str | None = None,
-) -> Capture:
-    """Store a lead, or treat it as a repeat.
-
-    :param new_lead: what `service.create_lead` takes.
-    :param resolution: `MERGE`, `IGNORE`, or None to refuse a repeat.
-    :param actor: the id of the key that does it.
-    :param may_read: whether a refusal may say which lead has the address, and a repeat show more of it than was sent.
-    :param never_refuse: whether attributes that are too many for the lead are only kept in its history.
-    :param caught: why it is put into the quarantine, and only looks as if it were stored; None for what is let in.
-    :raises EmailTaken: a lead with this address exists, and there is no resolution.
-    :raises TooManyAttributes: after the merge it would have more of them than are kept.
+    :param lead: the lead as its sender may see it; None if it was refused.
+    :param refusal: why it was refused.
+    :param caught: the reason for which it is in the quarantine, under the id that its sender sees.
     """
-    if resolution is None and caught is None:
-        return Capture(service.create_lead(**new_lead, actor=actor, tell_which=may_read), created=True)
-    (capture,) = capture_leads(
-        [new_lead],
-        resolution=resolution,
-        actor=actor,
-        may_read=may_read,
-        never_refuse=never_refuse,
-        caught=[caught],
-    )
-    if capture.refusal:
-        raise capture.refusal
-    return capture
+
+    lead: ShownLead | None
+    created: bool = False
+    refusal: EmailTaken | TooManyAttributes | None = None
+    caught: str | None = None
 
 
-def capture_leads(
-    new_leads: Sequence[NewLead],
-    *,
-    resolution: str | None = None,
-    actor: str | None = None,
-    may_read: bool = True,
-    never_refuse: bool = False,
-    caught: Sequence[str | None] = (),
+@storage.retries_deadlocks
+def capture(
+    new_leads: Sequence[NewLead], *, by: Caller, on_repeat: str | None = None, within: Connection | None = None
 ) -> list[Capture]:
-    """Store many leads in one transaction, and say of each, in their order, what became of it.
+    """Store new leads, or treat repeats as asked, in one transaction. The outcomes are in the order of the leads.
 
-    One that is refused keeps no other one from being stored. Two with one address are treated as
-    if the second came later. The number of statements is the same for any number of leads.
+    A refused lead keeps no other one from being stored. Of two leads with one address, the second is a repeat.
+    The number of statements does not depend on the number of leads.
 
-    :param new_leads: each what `service.create_lead` takes.
-    :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
-    :param actor: the id of the key that does it.
-    :param may_read: whether a repeat may show more of the lead than was sent.
-    :param never_refuse: see `capture_lead`.
-    :param caught: of each, see `capture_lead`; may be left out where all are let in.
+    :param by: the caller. Only a caller with the scope `read` sees stored data in an outcome. A visitor's form, and
+        a caller without `read`, are never refused for what is stored already: attributes beyond the limits are then
+        kept in the history only. An anonymous caller never changes the spelling of a stored address.
+    :param on_repeat: `MERGE`, `IGNORE`, or None to refuse repeats.
+    :param within: an open transaction to take part in; see `storage.write`.
     """
     if not new_leads:
         return []
-    reasons = caught or [None] * len(new_leads)
-    judged = list(zip(new_leads, reasons, strict=True))
-    let_in = [lead for lead, reason in judged if not reason]
-    suspects = [(lead, reason) for lead, reason in judged if reason]
-
-    def store() -> list[Capture]:
-        begin_write()
-        stored = iter(_capture(let_in, resolution, actor, may_read, never_refuse) if let_in else ())
-        kept = iter(_catch(suspects) if suspects else ())
-        captures = [next(kept if reason else stored) for reason in reasons]
-        db.session.commit()
-        return captures
-
-    captures = try_again(store)
-    for capture in captures:
-        if capture.caught and capture.lead:
-            logger.info("lead.caught", extra={"quarantine_id": capture.lead.id, "reason": capture.caught})
-    return captures
+    time = storage.now()
+    keys = [email_key(new.fields["email"]) for new in new_leads]
+    let_in = [(new, key) for new, key in zip(new_leads, keys, strict=True) if not new.caught]
+    suspects = [(new, key) for new, key in zip(new_leads, keys, strict=True) if new.caught]
+    with storage.write(within) as tx:
+        stored = iter(_store(tx, let_in, by, on_repeat, time))
+        caught = iter(_quarantine(tx, suspects, time))
+        outcomes = [next(caught if new.caught else stored) for new in new_leads]
+    for outcome in outcomes:
+        if outcome.caught and outcome.lead:
+            logger.info("lead.quarantined", extra={"quarantine_id": outcome.lead.id, "reason": outcome.caught})
+    return outcomes
 
 
-def try_again(act: Callable[[], Result], *, waits: bool = False) -> Result:
-    """Do what is one transaction, and from its beginning again as long as others are in its way.
+def release(suspect_id: int) -> Capture:
+    """Take an item out of the quarantine and capture it as a form: a lead with its address is merged with it.
 
-    :param waits: whether it can also wait for longer than a request may, for others who write.
+    A new lead gets a new id, although its sender saw another one: clients that follow the list are past that id.
+
+    :raises leadapi.quarantine.errors.SuspectMissing: there is no such item.
     """
-    for _ in range(TRIES - 1):
-        try:
-            return act()
-        except (LeadGone, OperationalError, WriteLockUnavailable) as exc:
-            db.session.rollback()
-            deadlock = isinstance(exc, OperationalError) and getattr(exc.orig, "sqlstate", None) == DEADLOCK
-            if not (deadlock or isinstance(exc, LeadGone) or (waits and isinstance(exc, WriteLockUnavailable))):
-                raise
-    return act()
+    with storage.write() as tx:
+        sent = quarantine.take_out(tx, suspect_id)
+        (outcome,) = capture([NewLead(sent)], by=RELEASER, on_repeat=MERGE, within=tx)
+        if outcome.lead:
+            idempotency.hand_over_records(tx, suspect_id, outcome.lead.id)
+    return outcome
 
 
-def _catch(suspects: Sequence[tuple[NewLead, str]]) -> list[Capture]:
-    """Put leads into the quarantine, each for its reason, and show them as if they were new, whoever has the address.
-
-    Their ids are true ones, which nothing else gets: of two that are caught, each has its own, and no
-    lead that comes later is where this one seems to be.
-    """
-    time = now()
-    for statement in queries.reserving[db.engine.dialect.name]:
-        reserved = db.session.execute(statement, {"number": len(suspects)})
-    captures, rows = [], []
-    for (new_lead, reason), lead_id in zip(suspects, reserved.scalars().all(), strict=True):
-        captures.append(Capture(show_sent(lead_id, new_lead, time), created=True, caught=reason))
-        key = email_key(new_lead["email"])
-        rows.append(quarantine.suspect(lead_id, new_lead, email_key=key, reason=reason, time=time))
-    quarantine.keep(rows)
-    return captures
-
-
-def _capture(
-    new_leads: Sequence[NewLead], resolution: str | None, actor: str | None, may_read: bool, never_refuse: bool
+def _store(
+    tx: Connection, new_leads: Sequence[tuple[NewLead, str]], by: Caller, on_repeat: str | None, time: datetime
 ) -> list[Capture]:
-    time = now()
-    keys = [email_key(lead["email"]) for lead in new_leads]
-    new = _insert(new_leads, keys, time)
-    leads = _Leads(time, () if resolution is None else _lock(set(keys) - new.keys()))
-    captures, happened = [], []
-    for new_lead, key in zip(new_leads, keys, strict=True):
-        if row := new.pop(key, None):
-            lead = leads.add(key, row)
-            captures.append(Capture(lead, created=True))
-            happened.append(events.event(lead_id=lead.id, type=events.CREATED, time=time, actor=actor, data=lead.json))
-        elif resolution is None:
-            captures.append(Capture(None, refusal=EmailTaken()))
+    if not new_leads:
+        return []
+    firsts: dict[str, NewLead] = {}
+    for new, key in new_leads:
+        firsts.setdefault(key, new)
+    created, existing = _insert_or_lock(tx, firsts, time, lock=on_repeat is not None)
+    taken = _ids_of(tx, firsts.keys() - created.keys()) if on_repeat is None and by.may("read") else {}
+    states = _States(created | existing, time)
+    outcomes: list[Capture] = []
+    happened: list[NewEvent] = []
+    pending = dict(created)
+    for new, key in new_leads:
+        if lead := pending.pop(key, None):
+            outcomes.append(Capture(lead, created=True))
+            happened.append(_event(events.CREATED, lead.id, by, time, lead.json))
+        elif on_repeat is None:
+            outcomes.append(Capture(None, refusal=EmailTaken(taken.get(key))))
         else:
+            given = _given(new, by) if on_repeat == MERGE else {}
             try:
-                lead, difference = leads.change(key, new_lead if resolution == MERGE else {}, what_fits=never_refuse)
+                lead, difference = states.change(key, given, what_fits=by.is_visitor or not by.may("read"))
             except TooManyAttributes as exc:
-                captures.append(Capture(None, refusal=exc))
+                outcomes.append(Capture(None, refusal=exc))
                 continue
-            # Anybody can send an address, and must not learn what others have sent with it.
-            captures.append(Capture(lead if may_read else show_sent(lead.id, new_lead, time)))
-            data = orjson.dumps({"resolution": resolution, "sent": new_lead, "changes": difference})
-            happened.append(events.event(lead_id=lead.id, type=events.REPEATED, time=time, actor=actor, data=data))
-    if leads.changed:
-        db.session.execute(queries.rewriting(db.engine.dialect.name), leads.changed)
-    events.record(happened)
-    return captures
+            outcomes.append(Capture(lead if by.may("read") else echo(lead.id, new.fields, time)))
+            data = {"resolution": on_repeat, "sent": new.fields, "changes": difference}
+            happened.append(
+                _event(events.REPEATED, lead.id, by, time, orjson.dumps(data, option=orjson.OPT_UTC_Z).decode())
+            )
+    if states.changed:
+        queries.updating.execute(tx, states.changed)
+    events.record(tx, happened)
+    return outcomes
 
 
-def _insert(new_leads: Sequence[NewLead], keys: Sequence[str], time: datetime) -> dict[str, Row[Any]]:
-    """Store the first of each address that is free. From the address's key to the row."""
-    none = {"company": None, "message": None, "source": None}
-    values: dict[str, dict[str, Any]] = {}
-    for new_lead, key in zip(new_leads, keys, strict=True):
-        attributes = orjson.dumps(new_lead.get("attributes") or {}).decode()
-        values.setdefault(key, {**none, **new_lead, "email_key": key, "attributes": attributes, "created_at": time})
-    rows = db.session.execute(queries.capturing(db.engine.dialect.name), list(values.values())).all()
-    return {row.email_key: row for row in rows}
+def _insert_or_lock(
+    tx: Connection, new_leads: Mapping[str, NewLead], time: datetime, *, lock: bool
+) -> tuple[dict[str, ShownLead], dict[str, ShownLead]]:
+    """Insert the leads whose address is free; lock the stored leads that have the other addresses.
+
+    :param new_leads: by the key of the address.
+    :return: the inserted and the locked leads, by the key of the address.
+    """
+    inserted: dict[str, ShownLead] = {}
+    missing = set(new_leads)
+    for _ in range(ATTEMPTS):
+        rows = [_row(new_leads[key], key, time) for key in new_leads if key in missing]
+        inserted |= _by_key(queries.inserting.execute(tx, rows).all())
+        missing -= inserted.keys()
+        locked = _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(missing)}).all()) if lock and missing else {}
+        missing -= locked.keys()
+        # An address is still missing if another transaction erased its lead between the two statements.
+        if not lock or not missing:
+            return inserted, locked
+    raise storage.WriteLockUnavailable("other transactions keep erasing the lead")
 
 
-def _lock(keys: set[str]) -> Sequence[Row[Any]]:
-    """The leads that have these addresses; nobody else changes them until the transaction ends."""
-    rows = db.session.execute(queries.locked_by_key, {"keys": sorted(keys)}).all() if keys else []
-    if len(rows) < len(keys):
-        raise LeadGone
-    return rows
+def _row(new: NewLead, key: str, time: datetime) -> dict[str, Any]:
+    fields = new.fields
+    # A file may give times: a lead that was changed existed before.
+    created_at = fields.get("created_at") or fields.get("updated_at") or time
+    attributes = orjson.dumps(fields.get("attributes") or {}).decode()
+    return {"status": "new", **fields, "email_key": key, "attributes": attributes, "created_at": created_at}
 
 
-class _Leads:
-    """Leads as one new one after the other leaves them, until they are written."""
+def _by_key(rows: Sequence[Row[Any]]) -> dict[str, ShownLead]:
+    return {row.email_key: ShownLead(row.id, row.json) for row in rows}
 
-    def __init__(self, time: datetime, rows: Iterable[Row[Any]]) -> None:
+
+def _ids_of(tx: Connection, keys: Collection[str]) -> dict[str, int]:
+    """The ids of the leads that have these addresses, by the key of the address."""
+    if not keys:
+        return {}
+    return {row.email_key: row.id for row in tx.execute(queries.ids_by_key, {"keys": sorted(keys)})}
+
+
+def _given(new: NewLead, by: Caller) -> dict[str, Any]:
+    """The fields that a merge overwrites: those that are given and not null."""
+    given = {name: value for name, value in new.fields.items() if name in MERGED and value is not None}
+    if by.is_anonymous:
+        del given["email"]
+    return given
+
+
+def _quarantine(tx: Connection, suspects: Sequence[tuple[NewLead, str]], time: datetime) -> list[Capture]:
+    """Put leads into the quarantine; their senders see them as if they were stored, whoever has the address.
+
+    Their ids come from the sequence of the leads, so that each caught lead has its own and no later lead gets it.
+    """
+    if not suspects:
+        return []
+    for statement in queries.reserving[tx.dialect.name]:
+        reserved = tx.execute(statement, {"number": len(suspects)})
+    outcomes, items = [], []
+    for (new, key), lead_id in zip(suspects, reserved.scalars().all(), strict=True):
+        reason = new.caught or ""
+        outcomes.append(Capture(echo(lead_id, new.fields, time), created=True, caught=reason))
+        items.append(quarantine.NewSuspect(lead_id, new.fields, key, reason, time))
+    quarantine.keep(tx, items)
+    return outcomes
+
+
+def _event(type: str, lead_id: int, by: Caller, time: datetime, data: str) -> NewEvent:  # noqa: A002  # the column's name
+    return NewEvent(lead_id=lead_id, type=type, created_at=time, actor=by.key_id, data=data)
+
+
+class _States:
+    """Stored leads as one repeat after the other changes them, before they are written back."""
+
+    def __init__(self, leads: Mapping[str, ShownLead], time: datetime) -> None:
+        self._leads = leads
         self._time = time
-        self._rows = {row.email_key: row for row in rows}
         self._states: dict[str, dict[str, Any]] = {}
         self._changed: set[str] = set()
 
-    def add(self, key: str, row: Row[Any]) -> ShownLead:
-        """One that has just been stored."""
-        self._rows[key] = row
-        return show(row)
+    def change(self, key: str, given: Mapping[str, Any], *, what_fits: bool) -> tuple[ShownLead, Difference]:
+        """Overwrite fields of the lead that has this address.
 
-    def change(self, key: str, new_lead: NewLead, *, what_fits: bool) -> tuple[ShownLead, Difference]:
-        """Let what is given and not null overwrite what is there."""
-        if key not in self._states:
-            self._states[key] = orjson.loads(show(self._rows[key]).json)
-        state = self._states[key]
-        given = {name: value for name, value in new_lead.items() if value is not None}
+        :raises TooManyAttributes: see `differences`.
+        """
+        state = self._states.setdefault(key, self._leads[key].fields)
         difference = differences(state, given, what_fits=what_fits)
         if difference:
             self._changed.add(key)
             state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": self._time}
-        return ShownLead(state["id"], dump(state)), difference
+        return shown(state), difference
 
     @property
     def changed(self) -> list[dict[str, Any]]:
-        """The columns of those that are other than they were."""
-        names = (*queries.REWRITTEN, "updated_at")
-        return [
-            columns({name: self._states[key][name] for name in names}) | {"created_at": self._time}
-            for key in sorted(self._changed)
-        ]
+        """The rows of `queries.updating` for the changed leads."""
+        return [changed_row(self._states[key], self._time) for key in sorted(self._changed)]

@@ -15,15 +15,15 @@ import click
 from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from leadapi.leads import releases, schemas, service
+from leadapi.leads import captures, schemas, service
 from leadapi.leads.transfer import exports, files, imports
 from leadapi.leads.transfer.columns import Unmapped
 from leadapi.leads.transfer.progress import ImportedElsewhere, Progress
 from leadapi.leads.transfer.tables import EXTENSIONS, InTheWay, Unreadable
 from leadapi.quarantine import service as quarantine
 from leadapi.quarantine.errors import SuspectMissing
-from leadapi.storage.commands import DatabaseGroup, need_schema, show_table
-from leadapi.storage.database import db
+from leadapi.storage import schema
+from leadapi.storage.commands import DatabaseGroup, show_table
 from leadapi.web.fields import MAX_ID
 from leadapi.web.parsing import flat
 
@@ -106,7 +106,7 @@ def import_(file: str, **wishes: Any) -> None:
 
     The exit status is 0 when every row was taken, and 1 when some were refused or it could not be done.
     """
-    need_schema()
+    schema.require_current()
     started = time.monotonic()
     with _bar() as moved:
         outcome = files.import_file(file, files.Wishes(**wishes), begun=_say_where, moved=moved)
@@ -151,7 +151,7 @@ def export(output: Path | None, **wishes: Any) -> None:
         raise click.UsageError(f"--{name.replace('_', '-')}: {text}") from exc
     # What is logged must not get between the leads.
     with _written(output) as file, redirect_stdout(sys.stderr):
-        need_schema()
+        schema.require_current()
         file_format = args.pop("format", "csv")
         export = service.export_leads(file_format=file_format, **args)
         with closing(export):
@@ -168,7 +168,7 @@ def quarantined() -> None:
 @click.option("--limit", type=click.IntRange(1, quarantine.MOST_KEPT), default=50, show_default=True, help="At most.")
 def list_quarantined(limit: int) -> None:
     """Show what was caught in the last 30 days, the newest first."""
-    need_schema()
+    schema.require_current()
     show_table(COLUMNS, map(_row, quarantine.list_caught(limit=limit)))
 
 
@@ -180,12 +180,11 @@ def release(ids: tuple[int, ...]) -> None:
     Where a lead with its address is stored, it is merged into that one. The exit status is 1 when
     nothing has one of the IDs.
     """
-    need_schema()
+    schema.require_current()
     missing = False
     for suspect_id in ids:
-        db.session.rollback()
         try:
-            capture = releases.release_lead(suspect_id)
+            capture = captures.release(suspect_id)
         except SuspectMissing as exc:
             missing = True
             click.echo(f"{suspect_id}: {exc}", err=True)

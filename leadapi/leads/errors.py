@@ -1,10 +1,14 @@
-"""What can go wrong with leads, in business words."""
+"""The errors of leads, in business words."""
+
+# The limits of the attributes of one lead; their size is that of the UTF-8 JSON.
+MAX_ATTRIBUTES = 50
+MAX_ATTRIBUTES_BYTES = 2**14
 
 
 class EmailTaken(Exception):
     """Another lead has this email address, perhaps in another spelling.
 
-    :param lead_id: which one, where it is known and the caller may know it.
+    :param lead_id: the id of that lead, if the caller may know it.
     """
 
     def __init__(self, lead_id: int | None = None) -> None:
@@ -16,7 +20,7 @@ class EmailTaken(Exception):
 
 
 class LeadMissing(Exception):
-    """There is no lead with this id: there never was, or it was erased."""
+    """There is no lead with this id: it never existed, or was erased."""
 
     def __str__(self) -> str:
         return "There is no lead with this id."
@@ -30,15 +34,12 @@ class LeadChanged(Exception):
 
 
 class TooManyAttributes(Exception):
-    """Together with those it has, the lead would have more attributes than are kept."""
+    """With the attributes that are stored already, the lead would exceed a limit."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors = {"attributes": [f"A lead has at most {MAX_ATTRIBUTES} attributes."]}
+        limits = f"{MAX_ATTRIBUTES} attributes, of {MAX_ATTRIBUTES_BYTES // 1024} KiB together"
+        self.errors = {"attributes": [f"A lead has at most {limits}."]}
 
     def __str__(self) -> str:
         return "This field is not valid: attributes."
-
-
-# How many attributes are kept of a lead.
-MAX_ATTRIBUTES = 50

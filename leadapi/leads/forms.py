@@ -7,9 +7,10 @@ from marshmallow import Schema, ValidationError, validate
 
 from leadapi.leads.errors import MAX_ATTRIBUTES
 from leadapi.leads.fields import Attributes
+from leadapi.leads.models import SENT
 from leadapi.web.fields import OWN, STAMP_FIELD, TRAP_FIELD
 
-FIELDS = ("full_name", "email", "company", "message", "source")
+FIELDS = tuple(name for name in SENT if name != "attributes")
 # What is not one of these is an attribute.
 KNOWN = (*FIELDS, TRAP_FIELD, STAMP_FIELD)
 

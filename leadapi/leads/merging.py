@@ -1,24 +1,25 @@
-"""What a change makes of a lead, field by field."""
+"""The effect of a change on a lead, field by field."""
 
 from collections.abc import Mapping
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from leadapi.leads.emails import email_key
-from leadapi.leads.errors import MAX_ATTRIBUTES, TooManyAttributes
+from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES, TooManyAttributes
+from leadapi.leads.models import MERGED
 
 Difference = dict[str, dict[str, Any]]
 
 
 def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, what_fits: bool = False) -> Difference:
-    """What becomes another value: from field to what it is `from` and what it goes `to`.
+    """The fields that get another value: from field to the value it changes `from` and the value it changes `to`.
 
-    :param changes: from field to value. `attributes` are merged into those there are: None takes
-        one away, and None instead of them takes all away (RFC 7396).
-    :param what_fits: whether new attributes that are too many are left out.
-    :raises TooManyAttributes: together there would be more of them than are kept.
+    :param changes: from field to value. `attributes` are merged into the stored ones: None removes one attribute,
+        and None instead of an object removes all (RFC 7396).
+    :param what_fits: whether attributes beyond the limits are left out instead of refused.
+    :raises TooManyAttributes: the lead would have more attributes than are kept.
     """
     wanted = dict(changes)
     if "attributes" in wanted:
@@ -26,14 +27,17 @@ def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, what_fit
     return {name: {"from": lead[name], "to": value} for name, value in wanted.items() if lead[name] != value}
 
 
-def columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that hold these fields, and what they hold."""
-    held = dict(values)
-    if "attributes" in held:
-        held["attributes"] = orjson.dumps(held["attributes"]).decode()
-    if "email" in held:
-        held["email_key"] = email_key(held["email"])
-    return held
+def changed_row(state: Mapping[str, Any], time: datetime) -> dict[str, Any]:
+    """The row of `queries.updating` that stores a lead with these visible fields.
+
+    :param time: when the lead was changed.
+    """
+    return {
+        **{name: state[name] for name in ("id", *MERGED)},
+        "email_key": email_key(state["email"]),
+        "attributes": orjson.dumps(state["attributes"]).decode(),
+        "updated_at": time,
+    }
 
 
 def _merged(
@@ -42,7 +46,17 @@ def _merged(
     if changes is None:
         return {}
     merged = {name: value for name, value in {**attributes, **changes}.items() if value is not None}
-    if len(merged) > MAX_ATTRIBUTES and not what_fits:
+    if _fits(merged):
+        return merged
+    if not what_fits:
         raise TooManyAttributes
-    # Those that were there come first, so only new ones are left out.
-    return dict(islice(merged.items(), MAX_ATTRIBUTES))
+    merged = dict(attributes)
+    for name, value in changes.items():
+        candidate = {key: text for key, text in {**merged, name: value}.items() if text is not None}
+        if _fits(candidate):
+            merged = candidate
+    return merged
+
+
+def _fits(attributes: Mapping[str, str]) -> bool:
+    return len(attributes) <= MAX_ATTRIBUTES and len(orjson.dumps(attributes)) <= MAX_ATTRIBUTES_BYTES

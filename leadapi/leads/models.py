@@ -5,50 +5,66 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from leadapi.storage.database import Base, Identity, UTCDateTime
+from leadapi.storage import Base, Identity, UTCDateTime
+
+# The roles of a field, as keys of Column.info; every list of fields derives from them.
+# shown: clients see it; sent: a sender may give it; merged: a repeat may overwrite it; imported: a file may give it.
+_SENT = {"shown": True, "sent": True, "merged": True, "imported": True}
+_STATE = {"shown": True, "merged": True, "imported": True}
+_TIME = {"shown": True, "imported": True}
 
 
 class Lead(Base):
-    """A person's enquiry."""
+    """A person's enquiry. Clients see the fields in the order in which they are declared here."""
 
     __tablename__ = "leads"
     __table_args__ = (
         UniqueConstraint("email_key"),
-        # Each serves a filter's page in the order of the ids.
+        # Each serves the pages of one filter in the order of the ids.
         Index(None, "source", "id"),
         Index(None, "status", "id"),
         Index(None, "created_at", "id"),
-        # An id is never given twice on SQLite either, so a link to a lead never shows another one.
+        # SQLite must not reuse an id either, so that a link to an erased lead never shows another lead.
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Identity, primary_key=True)
-    full_name: Mapped[str] = mapped_column(String(255))
-    email: Mapped[str] = mapped_column(String(254))
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, info={"shown": True})
+    full_name: Mapped[str] = mapped_column(String(255), info=_SENT)
+    email: Mapped[str] = mapped_column(String(254), info=_SENT)
     # What all spellings of the address have in common: see emails.email_key.
     email_key: Mapped[str] = mapped_column(Text)
-    company: Mapped[str | None] = mapped_column(String(255))
-    message: Mapped[str | None] = mapped_column(String(2000))
-    source: Mapped[str | None] = mapped_column(String(100))
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    status: Mapped[str] = mapped_column(String(20), server_default="new")
-    # A JSON object of strings, kept as it is shown, so that showing it takes no parsing.
-    attributes: Mapped[str] = mapped_column(Text, server_default="{}")
-    # None until it is changed for the first time; what is shown then is the time it was created.
-    updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    company: Mapped[str | None] = mapped_column(String(255), info=_SENT)
+    message: Mapped[str | None] = mapped_column(String(2000), info=_SENT)
+    source: Mapped[str | None] = mapped_column(String(100), info=_SENT)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, info=_TIME)
+    status: Mapped[str] = mapped_column(String(20), server_default="new", info=_STATE)
+    # A JSON object of strings.
+    attributes: Mapped[str] = mapped_column(Text, server_default="{}", info=_SENT)
+    # Null until the lead is changed for the first time; clients then see created_at.
+    updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime, info=_TIME)
+
+
+def _fields(role: str) -> tuple[str, ...]:
+    return tuple(column.name for column in Lead.metadata.tables["leads"].columns if role in column.info)
+
+
+SHOWN = _fields("shown")
+SENT = _fields("sent")
+MERGED = _fields("merged")
+IMPORTED = _fields("imported")
 
 
 class LeadCount(Base):
-    """How many leads there are, kept instead of counted, so that it costs the same for any number.
+    """A number of leads, kept up to date by triggers, so that reading it costs the same for any number of leads.
 
-    `counted` is '' for all leads, 'source:x' for those from the source x and 'status:x' for those with
-    the status x, as far as the mark: the row 'mark' has the last id that is in the numbers. The few leads
-    after it are counted when somebody asks, so that a new one need not touch what is kept. Now and then a
-    new one moves the mark on.
+    `counted` is '' for all leads, 'source:x' for those from the source x and 'status:x' for those with the status x.
+    The numbers include leads up to the mark: the row 'mark' has the id of the last lead that they include. The few
+    leads after the mark are counted when a total is read, so that an insert need not touch the numbers. About one
+    insert in 256 moves the mark.
 
-    Triggers do all this, in the transaction that changes the leads, so the total is exact after a bulk
-    insert by hand, a rollback or a crash, too. On PostgreSQL a count may have several rows, one for each
-    of the writers that were at work at the same time, and is their sum; see migrations 0002 and 0009.
+    The triggers run in the transaction that changes the leads, so totals stay exact after a bulk insert by hand, a
+    rollback or a crash. On PostgreSQL a number may have several rows, one for each of several concurrent writers,
+    and is their sum; see .github/decisions/0003 and migrations/triggers.
     """
 
     __tablename__ = "lead_counts"
@@ -60,23 +76,23 @@ class LeadCount(Base):
 
 
 class Import(Base):
-    """How far the import of a file has come, written with the rows that it brought.
+    """The progress of an import, written in the transactions that store the leads of the file.
 
-    A row is there from the start of an import until its end. It says nothing about people.
+    A row exists from the start of an import until its end. It says nothing about people.
     """
 
     __tablename__ = "imports"
     __table_args__ = (UniqueConstraint("fingerprint"),)
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
-    # What tells the same file, imported in the same way, from every other.
+    # A digest of the content of the file and the options of the import.
     fingerprint: Mapped[str] = mapped_column(String(64))
     started_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    # How many rows of the file are done, and what became of them.
+    # Numbers of rows.
     rows: Mapped[int] = mapped_column(BigInteger)
     stored: Mapped[int] = mapped_column(BigInteger)
     merged: Mapped[int] = mapped_column(BigInteger)
     ignored: Mapped[int] = mapped_column(BigInteger)
     refused: Mapped[int] = mapped_column(BigInteger)
-    # How long the file of refused rows was then.
+    # The length of the file of refused rows.
     refused_bytes: Mapped[int] = mapped_column(BigInteger)

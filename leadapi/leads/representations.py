@@ -1,6 +1,6 @@
-"""A lead as clients see it: the fields in their order, the very bytes, and the tag of the bytes."""
+"""A lead as JSON. The database renders stored leads (queries.LeadJson); this module handles the text it gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -8,47 +8,38 @@ from typing import Any
 
 import orjson
 
-from leadapi.leads.queries import SHOWN
-
-ATTRIBUTES = SHOWN.index("attributes")
+from leadapi.leads.models import SHOWN
 
 
 @dataclass(frozen=True)
 class ShownLead:
-    """A lead as it is shown: the answer of every operation that has one lead, and what its event keeps."""
+    """A lead as clients see it: the content of every answer that has one lead, and of its events."""
 
     id: int
-    json: bytes
+    json: str
 
     @property
     def tag(self) -> str:
-        """Another one whenever anything that is shown is another (a strong entity tag, RFC 9110, 8.8.3)."""
-        return blake2b(self.json, digest_size=12).hexdigest()
+        """A strong entity tag (RFC 9110, 8.8.3): changes whenever a visible field changes."""
+        return blake2b(self.json.encode(), digest_size=12).hexdigest()
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The visible fields by name; times are text."""
+        fields: dict[str, Any] = orjson.loads(self.json)
+        return fields
 
 
-def show(row: Sequence[Any]) -> ShownLead:
-    """A row of `queries.shown` as it is shown."""
-    return ShownLead(row[0], dump(fields_of(row)))
+def shown(fields: Mapping[str, Any]) -> ShownLead:
+    """The lead that has these visible fields, which may be changed ones of a stored lead."""
+    return ShownLead(fields["id"], orjson.dumps(fields, option=orjson.OPT_UTC_Z).decode())
 
 
-def show_sent(lead_id: int, sent: Mapping[str, Any], time: datetime) -> ShownLead:
-    """What was sent, as it is shown when it has become a new lead.
+def echo(lead_id: int, sent: Mapping[str, Any], time: datetime) -> ShownLead:
+    """The lead that a sender sees who may not see stored data: only what was sent, as if it had become a new lead.
 
-    :param sent: what `service.create_lead` takes.
+    :param sent: some of `models.SENT`.
     """
-    unknown = dict.fromkeys(SHOWN)
+    blank = dict.fromkeys(SHOWN)
     known = {"id": lead_id, "status": "new", "created_at": time, "updated_at": time}
-    return ShownLead(lead_id, dump({**unknown, **known, **sent, "attributes": sent.get("attributes") or {}}))
-
-
-def dump(lead: Mapping[str, Any]) -> bytes:
-    """The bytes of a lead."""
-    return orjson.dumps(lead, option=orjson.OPT_UTC_Z)
-
-
-def fields_of(row: Sequence[Any]) -> dict[str, Any]:
-    """A row of `queries.shown`, or one that begins with it, as a mapping that orjson writes."""
-    lead = dict(zip(SHOWN, row, strict=False))
-    # They are JSON already.
-    lead["attributes"] = orjson.Fragment(row[ATTRIBUTES])
-    return lead
+    return shown({**blank, **known, **sent, "attributes": sent.get("attributes") or {}})

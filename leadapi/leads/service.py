@@ -1,35 +1,29 @@
-"""What can be done with leads."""
+"""Read, change and erase leads. New leads come in through captures.py."""
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, bindparam, delete, update
-from sqlalchemy.engine import Result
-from sqlalchemy.engine import Row as SessionRow
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
+from leadapi import storage
 from leadapi.events import service as events
+from leadapi.events.service import EventPage, NewEvent
 from leadapi.idempotency import service as idempotency
+from leadapi.keys.service import Caller
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
-from leadapi.leads.merging import columns, differences
-from leadapi.leads.representations import ShownLead, show
-from leadapi.leads.storing import store
+from leadapi.leads.merging import changed_row, differences
+from leadapi.leads.representations import ShownLead, shown
 from leadapi.quarantine import service as quarantine
-from leadapi.storage import driver
-from leadapi.storage.database import begin_write, db, now, scrub, violated
-from leadapi.storage.driver import DriverConnection, Row, Statement
 
-_update = update(queries.leads).where(queries.leads.c.id == bindparam("lead_id")).returning(*queries.shown)
-_delete = delete(queries.leads).where(queries.leads.c.id == bindparam("lead_id"))
-
-# How many rows an export reads at a time. The largest leads have 100 kB each, and are there several times
-# while they are written. More rows at a time are not faster.
-CHUNK = 100
+# How many rows an export reads at a time. The largest leads have 100 kB each, and several copies of them exist
+# while they are written. Larger pieces are not faster.
+EXPORT_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -44,48 +38,11 @@ class LeadPage:
 
 @dataclass(frozen=True)
 class LeadExport:
-    """Rows of `queries.EXPORTED`, read as they are taken, from one snapshot and in constant memory."""
+    """Rows of `queries.EXPORTED`, read from one snapshot while they are taken, in constant memory."""
 
     chunks: Iterator[Sequence[Sequence[Any]]]
-    # Gives the connection back, which is done already where all was taken, and lets SQLite forget
-    # what was erased meanwhile.
+    # Returns the connection to the pool. It is to be called in any case.
     close: Callable[[], None]
-
-
-def create_lead(
-    *,
-    full_name: str,
-    email: str,
-    company: str | None = None,
-    message: str | None = None,
-    source: str | None = None,
-    attributes: Mapping[str, str] | None = None,
-    actor: str | None = None,
-    tell_which: bool = False,
-) -> ShownLead:
-    """Store a new lead and return it.
-
-    :param email: an address as `emails.normalize_email` returns it.
-    :param actor: the id of the key that does it.
-    :param tell_which: whether a refusal may say which lead has the address.
-    :raises EmailTaken: a lead with this address exists, perhaps in another spelling.
-    """
-    key = email_key(email)
-    values = {
-        "full_name": full_name,
-        "email": email,
-        "email_key": key,
-        "company": company,
-        "message": message,
-        "source": source,
-        "attributes": orjson.dumps(attributes or {}).decode(),
-        "created_at": now(),
-    }
-    # The database decides, so two requests at once cannot both win.
-    lead = store(values, actor)
-    if lead is None:
-        raise EmailTaken(_id_of(key) if tell_which else None)
-    return lead
 
 
 def list_leads(
@@ -101,120 +58,113 @@ def list_leads(
     """
     values = _values(filters)
     names = frozenset(values)
-    # Of an address there is one lead at most, and no page after it on which another could be missed.
-    bounded = not descending and "email_key" not in names and db.engine.dialect.name != "sqlite"
-    # One more than asked for tells whether there is a next page.
-    bounds = {"limit": limit + 1, "offset": offset, "after": after}
+    # An address has at most one lead, and so no next page on which a client could miss another one.
+    bounded = not descending and "email_key" not in names and storage.db.engine.dialect.name != "sqlite"
+    # One row more than asked for tells whether there is a next page.
+    values |= {"limit": limit + 1, "offset": offset, "after": after}
     statement = queries.page(names, descending=descending, after=after is not None, until=bounded)
-    rows = (_read_settled if bounded else driver.read)(statement, values | bounds)
-    total = rows[0][-1] if rows else driver.read(queries.total(names), values)[0][0]
-    return LeadPage(total, [row[1] for row in rows[:limit]], rows[limit - 1][0] if len(rows) > limit else None)
+    with storage.read() as connection:
+        rows = _read_settled(connection, statement, values) if bounded else connection.execute(statement, values).all()
+        total = rows[0].total if rows else connection.execute(queries.total(names), values).scalar_one()
+    next_after = rows[limit - 1].id if len(rows) > limit else None
+    return LeadPage(total, [row.json for row in rows[:limit]], next_after)
 
 
 def export_leads(*, file_format: str, descending: bool = False, **filters: Any) -> LeadExport:
     """All leads that match, as they are at this moment.
 
     :param file_format: one of `queries.EXPORTED`.
-    :param filters: any of `email` (as `emails.normalize_email` returns it), `source`,
-        `status`, and `created_from` and `created_to` (aware times, both included).
+    :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, `status`, and `created_from`
+        and `created_to` (aware times, both included).
     """
     values = _values(filters)
     statement = queries.matching(frozenset(values), queries.EXPORTED[file_format], descending=descending)
-    # Kept, because the rows are read after the request, whose app is gone then.
-    engine = db.engine
+    # The rows are read after the request, when the app context is gone.
+    engine = storage.db.engine
     with ExitStack() as stack:
-        # A connection of its own: the session ends with the request.
-        connection = stack.enter_context(engine.connect().execution_options(yield_per=CHUNK))
+        connection = stack.enter_context(storage.stream(EXPORT_ROWS))
         rows = stack.enter_context(closing(connection.execute(statement, values)))
         resources = stack.pop_all()
 
     def close() -> None:
         resources.close()
-        scrub(engine)
+        # An erasure during the export may have left pages in SQLite's log that the export was still using.
+        storage.checkpoint(engine)
 
-    return LeadExport(_taking(rows, resources), close)
+    return LeadExport(rows.partitions(), close)
 
 
 def show_lead(lead_id: int, *, expected: Container[str] | None = None) -> ShownLead:
     """The lead with this id.
 
-    :param expected: the tags of the states that will do, see `ShownLead.tag`; None for any.
-    :raises LeadMissing: there is none.
-    :raises LeadChanged: it is in another state.
+    :param expected: acceptable entity tags, see `ShownLead.tag`; None for any.
+    :raises LeadMissing: there is no lead with this id.
+    :raises LeadChanged: it has another tag.
     """
-    return _expected(_row(queries.one, lead_id), expected)
+    with storage.read() as connection:
+        json = connection.execute(queries.one, {"lead_id": lead_id}).scalar_one_or_none()
+    if json is None:
+        raise LeadMissing
+    return _expected(ShownLead(lead_id, json), expected)
 
 
 def change_lead(
-    lead_id: int,
-    changes: Mapping[str, Any],
-    *,
-    expected: Container[str] | None = None,
-    actor: str | None = None,
-    tell_which: bool = False,
+    lead_id: int, changes: dict[str, Any], *, by: Caller, expected: Container[str] | None = None
 ) -> ShownLead:
     """Change some fields of a lead and return it.
 
-    :param changes: from field to value. `attributes` are merged into those there are: None takes
-        one away, and None instead of them takes all away (RFC 7396).
-    :param expected: the tags of the states it may be changed in; None for any.
-    :param actor: the id of the key that does it.
-    :param tell_which: whether a refusal may say which lead has the address.
+    :param changes: from field to value; see `merging.differences`.
+    :param by: the caller. Without the scope `read`, attributes beyond the limits are left out instead of refused.
+    :param expected: acceptable entity tags; None for any.
     :raises LeadMissing: there is no lead with this id.
-    :raises LeadChanged: it is in another state.
+    :raises LeadChanged: it has another tag.
     :raises EmailTaken: another lead has the address.
-    :raises TooManyAttributes: it would have more of them than are kept.
+    :raises TooManyAttributes: the lead would have more attributes than are kept.
     """
-    begin_write()
-    row = _row(queries.locked, lead_id)
-    lead = _expected(row, expected)
-    difference = differences(orjson.loads(lead.json), changes)
-    if not difference:
-        return lead
-    time = now()
-    values = columns({name: change["to"] for name, change in difference.items()}) | {"updated_at": time}
     try:
-        lead = show(db.session.execute(_update.values(values), {"lead_id": lead_id}).one())
+        with storage.write() as tx:
+            row, lead = _locked(tx, lead_id, expected)
+            state = lead.fields
+            difference = differences(state, changes, what_fits=not by.may("read"))
+            if not difference:
+                return lead
+            time = storage.now()
+            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": time}
+            changed = changed_row(state, time)
+            queries.updating.execute(tx, [changed])
+            if row.email_key != changed["email_key"]:
+                # Quarantined items of the old address came from the same person and are erased with the lead.
+                quarantine.follow(tx, row.email_key, changed["email_key"])
+            data = orjson.dumps({"changes": difference}).decode()
+            events.record(tx, [_event(events.UPDATED, lead_id, by, data)])
     except IntegrityError as exc:
-        db.session.rollback()
-        # The database decides, so two requests at once cannot both win. But it may have refused
-        # for another reason: only name the one that is really there.
-        if violated(exc) != "uq_leads_email_key":
+        if storage.violated(exc) != "uq_leads_email_key":
             raise
-        raise EmailTaken(_id_of(values["email_key"]) if tell_which else None) from exc
-    if row.email_key != values.get("email_key", row.email_key):
-        # What was caught so far came from the same person, who may be erased later.
-        quarantine.follow(row.email_key, values["email_key"])
-    data = orjson.dumps({"changes": difference})
-    events.record([events.event(lead_id=lead_id, type=events.UPDATED, time=time, actor=actor, data=data)])
-    db.session.commit()
-    return lead
+        raise EmailTaken(_id_of(email_key(changes["email"])) if by.may("read") else None) from exc
+    return shown(state)
 
 
-def erase_lead(lead_id: int, *, expected: Container[str] | None = None, actor: str | None = None) -> None:
-    """Take a person out of everything that is kept. That lead N was erased, when and by which key stays.
+def erase_lead(lead_id: int, *, by: Caller, expected: Container[str] | None = None) -> None:
+    """Delete a person's data from every table. The history keeps that the lead was erased, when, and by which key.
 
-    :param expected: the tags of the states it may be erased in; None for any.
-    :param actor: the id of the key that does it.
+    :param expected: acceptable entity tags; None for any.
     :raises LeadMissing: there is no lead with this id.
-    :raises LeadChanged: it is in another state.
+    :raises LeadChanged: it has another tag.
     """
-    begin_write()
-    row = _row(queries.locked, lead_id)
-    _expected(row, expected)
-    events.forget(lead_id)
-    idempotency.erase_records(lead_id)
-    quarantine.forget(row.email_key)
-    db.session.execute(_delete, {"lead_id": lead_id})
-    if db.engine.dialect.name == "postgresql":
-        db.session.execute(queries.sweep)
-    events.record([events.event(lead_id=lead_id, type=events.ERASED, time=now(), actor=actor)])
-    db.session.commit()
-    scrub(db.engine)
+    with storage.write() as tx:
+        row, _ = _locked(tx, lead_id, expected)
+        events.forget(tx, lead_id)
+        idempotency.erase_records(tx, lead_id)
+        quarantine.forget(tx, row.email_key)
+        tx.execute(queries.erasing, {"lead_id": lead_id})
+        if tx.dialect.name == "postgresql":
+            tx.execute(queries.sweep)
+        events.record(tx, [_event(events.ERASED, lead_id, by)])
+    storage.checkpoint(storage.db.engine)
 
 
-def list_events(lead_id: int, **part: Any) -> events.EventPage:
-    """A page of a lead's history, oldest first; of an erased one, that it was erased.
+def list_events(lead_id: int, **part: Any) -> EventPage:
+    """A page of a lead's history, oldest first. The history of an erased lead says that it was erased.
 
     :param part: see `leadapi.events.service.list_events`.
     :raises LeadMissing: there never was a lead with this id.
@@ -225,49 +175,47 @@ def list_events(lead_id: int, **part: Any) -> events.EventPage:
     return page
 
 
-def _taking(rows: Result[Any], resources: ExitStack) -> Iterator[Sequence[Sequence[Any]]]:
-    with resources:
-        yield from rows.partitions()
+def _read_settled(connection: Connection, statement: Any, values: dict[str, Any]) -> Sequence[Row[Any]]:
+    """The rows before the first id that an open transaction may still use: a walk over the pages must not pass it.
 
-
-def _read_settled(statement: Statement, values: dict[str, Any]) -> list[Row]:
-    """The rows up to the first lead that may still appear: a reader who follows the pages must not pass it.
-
-    What is settled stays so. Hence what was known before serves a page that is full, and only the
-    pages at the end of the list have to ask.
+    A settled id stays settled. So the id known before is enough for a full page, and only pages at the end of the
+    list ask for it again.
     """
-    with DriverConnection() as connection:
-        known = connection.memory.get("settled", 0)
-        rows = connection.run(statement, values | {"until": known})
-        if len(rows) < values["limit"]:
-            settled = connection.memory["settled"] = connection.run(queries.settled, {})[0][0]
-            if settled != known:
-                rows = connection.run(statement, values | {"until": settled})
+    known = connection.info.get("settled", 0)
+    rows = connection.execute(statement, values | {"until": known}).all()
+    if len(rows) < values["limit"]:
+        settled = connection.info["settled"] = connection.execute(queries.settled).scalar_one()
+        if settled != known:
+            rows = connection.execute(statement, values | {"until": settled}).all()
     return rows
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a statement: an address is looked for by its key."""
-    if "email" in filters:
-        filters["email_key"] = email_key(filters.pop("email"))
-    return filters
+    """The parameters of the filters: an address is looked up by its key."""
+    values = dict(filters)
+    if "email" in values:
+        values["email_key"] = email_key(values.pop("email"))
+    return values
 
 
-def _row(statement: Select[Any], lead_id: int) -> SessionRow[Any]:
-    row = db.session.execute(statement, {"lead_id": lead_id}).one_or_none()
+def _locked(tx: Connection, lead_id: int, expected: Container[str] | None) -> tuple[Row[Any], ShownLead]:
+    row = tx.execute(queries.locked_by_id, {"lead_id": lead_id}).one_or_none()
     if row is None:
         raise LeadMissing
-    return row
+    return row, _expected(ShownLead(lead_id, row.json), expected)
 
 
-def _expected(row: SessionRow[Any], expected: Container[str] | None) -> ShownLead:
-    lead = show(row)
+def _expected(lead: ShownLead, expected: Container[str] | None) -> ShownLead:
     if expected is not None and lead.tag not in expected:
         raise LeadChanged
     return lead
 
 
+def _event(type: str, lead_id: int, by: Caller, data: str = "{}") -> NewEvent:  # noqa: A002  # the column's name
+    return NewEvent(lead_id=lead_id, type=type, created_at=storage.now(), actor=by.key_id, data=data)
+
+
 def _id_of(key: str) -> int | None:
-    """The id of the lead with this address; None where it was erased meanwhile."""
-    rows = driver.read(queries.id_of, {"email_key": key})
-    return rows[0][0] if rows else None
+    """The id of the lead with this address; None if it was erased meanwhile."""
+    with storage.read() as connection:
+        return connection.execute(queries.id_of, {"email_key": key}).scalar_one_or_none()

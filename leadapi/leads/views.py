@@ -11,14 +11,14 @@ from leadapi import errors, logs
 from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
 from leadapi.events.service import EventPage
 from leadapi.idempotency.once import once
-from leadapi.keys.callers import actor, may
+from leadapi.keys.guard import caller
 from leadapi.leads import captures, schemas, service
-from leadapi.leads.captures import Capture
+from leadapi.leads.captures import MERGE, Capture, NewLead
 from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
 from leadapi.leads.transfer import exports
 from leadapi.quarantine import traps
-from leadapi.web import forms
+from leadapi.storage import Transaction
 from leadapi.web.api import Blueprint, accepted, next_link
 from leadapi.web.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.web.fields import NoArgsSchema
@@ -61,9 +61,9 @@ class LeadsView(MethodView):
     @blp.leads_to(201, schemas.LINKS)
     @blp.leads_to(200, schemas.LINKS)
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
-    def post(self, new_lead: dict[str, Any]) -> Response:
+    def post(self, new_lead: dict[str, Any], within: Transaction | None = None) -> Response:
         """Capture a lead"""
-        return _captured(new_lead, forms.resolution() or resolution())
+        return _captured(new_lead, within)
 
     @blp.doc(
         operationId="listLeads",
@@ -119,9 +119,9 @@ class LeadBatchView(MethodView):
         200, schemas.LeadVerdictsSchema, example={"items": schemas.VERDICTS}, headers={"Preference-Applied": APPLIED}
     )
     @blp.refuses(400, 413, 415, 422, 500, 503)
-    def post(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    def post(self, batch: dict[str, Any], within: Transaction | None = None) -> tuple[dict[str, Any], dict[str, str]]:
         """Capture many leads"""
-        return _all_captured(batch["items"], resolution())
+        return _all_captured(batch["items"], within)
 
 
 @blp.route("/<id:lead_id>")
@@ -147,7 +147,7 @@ class LeadView(MethodView):
     @blp.refuses(400, 404, 409, 412, 413, 415, 422, 500, 503)
     def patch(self, changes: dict[str, Any], lead_id: int) -> Response:
         """Change a lead"""
-        return _shown(service.change_lead(lead_id, changes, expected=Expected(), actor=actor(), tell_which=may("read")))
+        return _changed(service.change_lead(lead_id, changes, by=caller(), expected=Expected()))
 
     @blp.doc(
         operationId="eraseLead",
@@ -178,45 +178,37 @@ class LeadEventsView(MethodView):
         return _history(service.list_events(lead_id, **args))
 
 
-def _captured(new_lead: dict[str, Any], wish: str | None) -> Response:
-    """The lead with the header that says where it is or why it is not new, and its id for the log."""
-    capture = captures.capture_lead(
-        new_lead,
-        resolution=wish,
-        actor=actor(),
-        may_read=may("read"),
-        never_refuse=forms.is_form(),
-        caught=traps.spring(new_lead),
-    )
+def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
+    """The lead, with the header that says where it is or how a repeat was treated."""
+    by = caller()
+    wish = MERGE if by.is_visitor else resolution()
+    new_lead = NewLead(*traps.judge(sent, by))
+    (capture,) = captures.capture([new_lead], by=by, on_repeat=wish, within=within)
+    if capture.refusal:
+        raise capture.refusal
     lead = cast("ShownLead", capture.lead)
     logs.note(**({"quarantine_id": lead.id} if capture.caught else {"lead_id": lead.id}))
     headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
     return tagged(lead.json, lead.tag, status=201 if capture.created else 200, headers=headers)
 
 
-def _all_captured(items: list[Any], wish: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """The verdict on each item, and for the log, how many were stored."""
-    valid = [item for item in items if not isinstance(item, ValidationError)]
-    captured = captures.capture_leads(
-        valid,
-        resolution=wish,
-        actor=actor(),
-        may_read=may("read"),
-        caught=[traps.spring(item) for item in valid],
-    )
-    logs.note(items=len(items), stored=sum(capture.created and not capture.caught for capture in captured))
-    rest = iter(captured)
+def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The verdict on each item."""
+    by, wish = caller(), resolution()
+    new_leads = [NewLead(*traps.judge(item, by)) for item in items if not isinstance(item, ValidationError)]
+    outcomes = captures.capture(new_leads, by=by, on_repeat=wish, within=within)
+    logs.note(items=len(items), stored=sum(capture.created and not capture.caught for capture in outcomes))
+    rest = iter(outcomes)
     verdicts = [_invalid(item) if isinstance(item, ValidationError) else _verdict(next(rest)) for item in items]
     return {"items": verdicts}, applied(wish)
 
 
 def _verdict(capture: Capture) -> dict[str, Any]:
-    """What became of an item, with the status it would have got alone."""
-    return (
-        {"status": 201 if capture.created else 200, "lead": orjson.Fragment(capture.lead.json)}
-        if capture.lead
-        else errors.verdict(cast("Exception", capture.refusal))
-    )
+    """The outcome for an item, with the status that a request with this item alone would get."""
+    if capture.refusal:
+        return errors.verdict(capture.refusal)
+    lead = cast("ShownLead", capture.lead)
+    return {"status": 201 if capture.created else 200, "lead": orjson.Fragment(lead.json)}
 
 
 def _invalid(error: ValidationError) -> dict[str, Any]:
@@ -230,9 +222,16 @@ def _shown(lead: ShownLead) -> Response:
     return tagged(lead.json, lead.tag)
 
 
+def _changed(lead: ShownLead) -> Response:
+    """The lead with its tag; the tag alone for a caller who may not read leads."""
+    if caller().may("read"):
+        return _shown(lead)
+    return Response(status=204, headers={"ETag": f'"{lead.tag}"'})
+
+
 def _erase(lead_id: int) -> Response:
     """An answer without a body, once it is done."""
-    service.erase_lead(lead_id, expected=Expected(), actor=actor())
+    service.erase_lead(lead_id, by=caller(), expected=Expected())
     return Response(status=204)
 
 

@@ -51,7 +51,7 @@ class Policy:
         :raises TooManyRequests: the client has to wait.
         """
         # A key is one client wherever it comes from, and others at its address are not.
-        key = g.get("key_id")
+        key = g.caller.key_id if "caller" in g else None
         whose = client_network() if key is None else f"key {key}"
         verdict = self._counter.take(f"{self._name} {whose}", self._limits)
         g.rate_limit = {

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from leadapi.storage.database import Base
+from leadapi.storage import Base
 
 connection = context.config.attributes["connection"]
 

@@ -1,4 +1,4 @@
-"""What was caught: kept apart for some time, where it can be looked at and taken out."""
+"""The quarantine: suspects are kept apart for 30 days, where an operator can look at them and release them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,32 +6,32 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import BindParameter, Select, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, insert, select, update
 
+from leadapi import storage
 from leadapi.idempotency import service as idempotency
 from leadapi.quarantine.errors import SuspectMissing
 from leadapi.quarantine.models import Suspect
-from leadapi.storage.database import db, now
 
-# Why something is caught.
+# Why an item is in the quarantine.
 HONEYPOT = "honeypot"
 FILL_TIME = "fill_time"
 
 KEPT = timedelta(days=30)
-# Then the oldest go: a flood must not fill the disk.
+# A flood must not fill the disk: beyond this number, the oldest are purged.
 MOST_KEPT = 10_000
-# What comes takes away as many of those that are over, and at most so many more.
-MOST_SWEPT = 50
+MOST_PURGED = 50
 
 _suspects = Suspect.metadata.tables["quarantine"]
+_insert = insert(_suspects)
 _of_address = select(_suspects.c.id).where(_suspects.c.email_key == bindparam("email_key"))
 _since = _suspects.c.created_at > bindparam("since")
 _most: BindParameter[int] = bindparam("most")
-# What another one is taking away already is left to it.
-_swept = select(_suspects.c.id).limit(_most).with_for_update(skip_locked=True)
-_expired = _swept.where(~_since).order_by(_suspects.c.created_at)
+# Rows that another transaction is purging are left to it.
+_purgeable = select(_suspects.c.id).limit(_most).with_for_update(skip_locked=True)
+_expired = _purgeable.where(~_since).order_by(_suspects.c.created_at)
 _oldest_kept = select(_suspects.c.id).order_by(_suspects.c.id.desc()).offset(MOST_KEPT - 1).limit(1)
-_surplus = _swept.where(_suspects.c.id < _oldest_kept.scalar_subquery()).order_by(_suspects.c.id)
+_surplus = _purgeable.where(_suspects.c.id < _oldest_kept.scalar_subquery()).order_by(_suspects.c.id)
 _delete = delete(_suspects).where(_suspects.c.id.in_(bindparam("ids", expanding=True)))
 _follow = update(_suspects).where(_suspects.c.email_key == bindparam("before")).values(email_key=bindparam("after"))
 _page = (
@@ -43,14 +43,14 @@ _page = (
 _one = (
     select(_suspects.c.lead)
     .where(_suspects.c.id == bindparam("id"), _since)
-    # Nobody else takes it meanwhile.
+    # Two releases of one item must not both succeed.
     .with_for_update()
 )
 
 
 @dataclass(frozen=True)
 class Caught:
-    """Something in the quarantine."""
+    """An item of the quarantine."""
 
     id: int
     time: datetime
@@ -59,62 +59,69 @@ class Caught:
     lead: Mapping[str, Any]
 
 
-def suspect(suspect_id: int, lead: Mapping[str, Any], *, email_key: str, reason: str, time: datetime) -> dict[str, Any]:
-    """What `keep` takes.
+@dataclass(frozen=True)
+class NewSuspect:
+    """An item to be put into the quarantine.
 
-    :param suspect_id: the id that is answered; no lead may ever get it.
+    :param id: the id that the sender is told; no lead ever gets it.
     :param lead: what was sent, from field to value.
+    :param reason: `HONEYPOT` or `FILL_TIME`.
     """
-    row = {"id": suspect_id, "created_at": time, "reason": reason, "email_key": email_key}
-    return row | {"lead": orjson.dumps(lead).decode()}
+
+    id: int
+    lead: Mapping[str, Any]
+    email_key: str
+    reason: str
+    created_at: datetime
 
 
-def keep(suspects: Sequence[dict[str, Any]]) -> None:
-    """Put these into the quarantine, in the running transaction. The caller commits.
+def keep(tx: Connection, suspects: Sequence[NewSuspect]) -> None:
+    """Put items into the quarantine, as part of the transaction `tx`.
 
-    What is too old, or too many, goes: a part of it that is larger than what comes.
+    Each call also purges items that are too old or too many, up to 50 more than it adds, so the table shrinks.
     """
-    db.session.execute(insert(_suspects), suspects)
-    values = {"since": now() - KEPT, "most": len(suspects) + MOST_SWEPT}
+    tx.execute(_insert, [vars(suspect) | {"lead": orjson.dumps(suspect.lead).decode()} for suspect in suspects])
+    values = {"since": storage.now() - KEPT, "most": len(suspects) + MOST_PURGED}
     for doomed in (_expired, _surplus):
-        _remove(doomed, **values)
+        _remove(tx, doomed, **values)
 
 
 def list_caught(*, limit: int) -> list[Caught]:
-    """What is in the quarantine, the newest first.
+    """The items of the quarantine, newest first.
 
     :param limit: how many, at most.
     """
-    rows = db.session.execute(_page, {"limit": limit, "since": now() - KEPT})
+    with storage.read() as connection:
+        rows = connection.execute(_page, {"limit": limit, "since": storage.now() - KEPT}).all()
     return [Caught(row.id, row.created_at, row.reason, orjson.loads(row.lead)) for row in rows]
 
 
-def take_out(suspect_id: int) -> dict[str, Any]:
-    """Take something out of the quarantine in the running transaction, and return what was sent. The caller commits.
+def take_out(tx: Connection, suspect_id: int) -> dict[str, Any]:
+    """Take an item out of the quarantine, as part of the transaction `tx`, and return what was sent.
 
-    :raises SuspectMissing: it is not there, or has been for too long.
+    :raises SuspectMissing: it is not there, or has expired.
     """
-    row = db.session.execute(_one, {"id": suspect_id, "since": now() - KEPT}).one_or_none()
+    row = tx.execute(_one, {"id": suspect_id, "since": storage.now() - KEPT}).one_or_none()
     if row is None:
         raise SuspectMissing
-    db.session.execute(_delete, {"ids": [suspect_id]})
+    tx.execute(_delete, {"ids": [suspect_id]})
     lead: dict[str, Any] = orjson.loads(row.lead)
     return lead
 
 
-def forget(email_key: str) -> None:
-    """Take away all that came from an address, in the running transaction. The caller commits."""
-    _remove(_of_address, email_key=email_key)
+def forget(tx: Connection, email_key: str) -> None:
+    """Delete all items that came from an address, as part of the transaction `tx`."""
+    _remove(tx, _of_address, email_key=email_key)
 
 
-def follow(before: str, after: str) -> None:
-    """Let what came from one address be forgotten with another one, in the running transaction. The caller commits."""
-    db.session.execute(_follow, {"before": before, "after": after})
+def follow(tx: Connection, before: str, after: str) -> None:
+    """Let the items of one address be deleted with another address, as part of the transaction `tx`."""
+    tx.execute(_follow, {"before": before, "after": after})
 
 
-def _remove(doomed: Select[Any], **values: Any) -> None:
-    """Take away these, and the answers that show them."""
-    ids: Sequence[int] = db.session.scalars(doomed, values).all()
+def _remove(tx: Connection, doomed: Select[Any], **values: Any) -> None:
+    """Delete items, and the stored answers that show them."""
+    ids = tx.scalars(doomed, values).all()
     if ids:
-        db.session.execute(_delete, {"ids": ids})
-        idempotency.erase_records(*ids)
+        tx.execute(_delete, {"ids": ids})
+        idempotency.erase_records(tx, *ids)

@@ -1,11 +1,12 @@
-"""The traps for programs that fill forms: a field that people do not see, and a time that people need."""
+"""The traps for programs that fill forms: a honeypot that people do not see, and a minimum time to fill a form."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, current_app
 
 from leadapi.config import Settings
-from leadapi.keys.callers import actor
+from leadapi.keys.service import Caller
 from leadapi.quarantine import service
 from leadapi.quarantine.errors import StampsOff
 from leadapi.quarantine.stamps import Stamps
@@ -13,30 +14,31 @@ from leadapi.web.fields import STAMP_FIELD, TRAP_FIELD
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Set the second trap, where it is wished for."""
+    """Set the second trap, if MIN_FILL_SECONDS asks for it."""
     secret, seconds = settings.form_secret, settings.min_fill_seconds
     app.extensions["stamps"] = Stamps(secret, seconds) if secret and seconds else None
 
 
-def spring(sent: dict[str, Any]) -> str | None:
-    """Take what is for the traps out of what was sent.
+def judge(sent: Mapping[str, Any], by: Caller) -> tuple[dict[str, Any], str | None]:
+    """Separate the fields of a lead from those of the traps.
 
-    :return: why it is caught, one of the reasons of `service`; None for what is let in.
+    :return: the fields of the lead, and the reason why it is caught, one of those in `service`; None if it is let in.
     """
-    filled, stamp = sent.pop(TRAP_FIELD, None), sent.pop(STAMP_FIELD, None)
-    if filled and not filled.isspace():
-        return service.HONEYPOT
-    stamps = current_app.extensions["stamps"]
-    # Who has a key is a program, and may be as quick as one.
-    if stamps is None or actor() is not None or stamps.accepts(stamp):
-        return None
-    return service.FILL_TIME
+    fields = {name: value for name, value in sent.items() if name not in (TRAP_FIELD, STAMP_FIELD)}
+    honeypot, stamp = sent.get(TRAP_FIELD), sent.get(STAMP_FIELD)
+    if honeypot and not honeypot.isspace():
+        return fields, service.HONEYPOT
+    stamps: Stamps | None = current_app.extensions["stamps"]
+    # A caller with a key is a program, which may be quicker than a person.
+    if stamps is None or by.key_id is not None or stamps.accepts(stamp):
+        return fields, None
+    return fields, service.FILL_TIME
 
 
 def make_stamp() -> str:
-    """The time for a page that is shown now.
+    """The signed time for a page that is shown now.
 
-    :raises StampsOff: no page needs one.
+    :raises StampsOff: MIN_FILL_SECONDS is 0.
     """
     stamps: Stamps | None = current_app.extensions["stamps"]
     if stamps is None:

@@ -6,7 +6,7 @@ from alembic.util import CommandError
 
 from leadapi.storage import schema
 from leadapi.storage.commands import DatabaseGroup
-from leadapi.storage.database import db
+from leadapi.storage.transactions import read
 
 commands = DatabaseGroup("db", help="Look at the database schema and move it.")
 
@@ -15,7 +15,6 @@ commands = DatabaseGroup("db", help="Look at the database schema and move it.")
 def upgrade() -> None:
     """Migrate to the newest version."""
     before = schema.current()
-    db.session.rollback()
     schema.upgrade()
     after = schema.current()
     click.echo(f"The schema is at {after}." if before == after else f"Migrated from {before} to {after}.")
@@ -34,7 +33,8 @@ def check() -> None:
     if schema.current() != schema.newest():
         raise click.ClickException(str(schema.SchemaNotCurrent()))
     try:
-        alembic.command.check(schema.alembic_config(db.session.connection()))
+        with read() as connection:
+            alembic.command.check(schema.alembic_config(connection))
     except CommandError as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo("The schema is current and is what the models ask for.")
@@ -45,5 +45,6 @@ def check() -> None:
 @click.option("-m", "--message", required=True, help="What changes, in a few words.")
 def revision(version: str, message: str) -> None:
     """Write a migration VERSION, such as 0002, from the models' changes."""
-    config = schema.alembic_config(db.session.connection())
-    alembic.command.revision(config, message, autogenerate=True, rev_id=version)
+    with read() as connection:
+        config = schema.alembic_config(connection)
+        alembic.command.revision(config, message, autogenerate=True, rev_id=version)

@@ -1,4 +1,4 @@
-"""How the commands of every feature talk to people."""
+"""The behaviour that the commands of all features share."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,37 +8,30 @@ from alembic.util import CommandError
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from leadapi.errors import UNDEFINED
 from leadapi.storage import schema
-from leadapi.storage.database import db
+from leadapi.storage.breaker import DatabaseUnavailable
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 
 class DatabaseGroup(AppGroup):
-    """Commands that tell in a sentence when the database does not answer."""
+    """Commands that say in one sentence that the database does not answer."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (OperationalError, WriteLockUnavailable) as exc:
+        except (OperationalError, DatabaseUnavailable, WriteLockUnavailable) as exc:
             cause = getattr(exc, "orig", None) or exc
             raise click.ClickException(f"The database cannot answer: {cause}") from exc
         except ProgrammingError as exc:
-            if getattr(exc.orig, "sqlstate", None) in UNDEFINED:
+            if schema.is_outdated(exc):
                 raise click.ClickException(str(schema.SchemaNotCurrent())) from exc
             raise
         except (CommandError, schema.SchemaNotCurrent) as exc:
             raise click.ClickException(str(exc)) from exc
 
 
-def need_schema() -> None:
-    """Make sure of the newest schema, and leave the session as new: what writes has to begin its transaction itself."""
-    schema.require_current()
-    db.session.rollback()
-
-
 def show_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Write rows below their header, each column as wide as what is in it."""
+    """Print rows below their header, each column as wide as its widest cell."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:

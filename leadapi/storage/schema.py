@@ -1,4 +1,4 @@
-"""Moves the database schema to the newest version, and tells whether it is there."""
+"""The version of the database schema: whether it is current, and how to migrate it."""
 
 import io
 import logging
@@ -14,14 +14,18 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import Flask, current_app
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from leadapi.config import IN_MEMORY, Settings
-from leadapi.storage.database import db, scrub
+from leadapi.config import Settings
+from leadapi.storage.breaker import DatabaseUnavailable
+from leadapi.storage.engines import db, is_in_memory
+from leadapi.storage.transactions import begin_write, checkpoint, read, write
 from leadapi.storage.write_queue import WriteLockUnavailable
 
-# Any number will do: it names the PostgreSQL lock under which one host at a time migrates.
+# An arbitrary number that names the PostgreSQL lock under which one host at a time migrates.
 ADVISORY_LOCK = 5_117_317
+# PostgreSQL's undefined_table and undefined_column.
+UNDEFINED = {"42P01", "42703"}
 
 logger = logging.getLogger(__name__)
 
@@ -41,33 +45,31 @@ class SchemaNewer(SchemaNotCurrent):
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Bring the schema up to date where that is allowed, and say so where it is not.
+    """Migrate the database where AUTO_MIGRATE allows it, and log a warning where it does not.
 
     A database that cannot be reached does not stop the start: /ready tries again.
     """
     app.config["AUTO_MIGRATE"] = settings.auto_migrate
-    if not _is_to_serve():
+    if not _is_going_to_serve():
         return
     with app.app_context():
         try:
             require_current()
-            db.session.rollback()
-            scrub(db.engine)
+            checkpoint(db.engine)
         except SchemaNotCurrent as exc:
             logger.warning("database.schema_not_current", extra={"reason": str(exc)})
-        except (OperationalError, WriteLockUnavailable) as exc:
+        except (OperationalError, DatabaseUnavailable, WriteLockUnavailable) as exc:
             cause = getattr(exc, "orig", None) or exc
             logger.warning("database.unavailable", extra={"error": type(cause).__name__, "reason": str(cause).strip()})
         finally:
-            db.session.remove()
-            # Servers fork after this, and a connection must not be shared with the children.
-            # One in memory is the database itself.
-            if settings.database_url.database not in IN_MEMORY:
+            # Servers fork after this, and must not share a connection with their children. The connection to a
+            # database in memory is the database itself.
+            if not is_in_memory(db.engine):
                 db.engine.dispose()
 
 
-def _is_to_serve() -> bool:
-    """Whether the app is made to answer requests: the flask command makes one even to tell which commands there are."""
+def _is_going_to_serve() -> bool:
+    """Whether the app answers requests: the `flask` command builds an app even to list its commands."""
     context = click.get_current_context(silent=True)
     return context is None or context.info_name == "run"
 
@@ -75,13 +77,12 @@ def _is_to_serve() -> bool:
 def require_current() -> None:
     """Make sure that the schema is the newest, by migrating where AUTO_MIGRATE allows it.
 
-    :raises SchemaNotCurrent: it is not.
+    :raises SchemaNotCurrent: it is not the newest.
     """
     if current() == newest():
         return
     if not current_app.config["AUTO_MIGRATE"]:
         raise SchemaNotCurrent
-    db.session.rollback()
     try:
         upgrade()
     except CommandError as exc:
@@ -89,9 +90,15 @@ def require_current() -> None:
         raise SchemaNewer from exc
 
 
+def is_outdated(exc: ProgrammingError) -> bool:
+    """Whether a statement failed because a table or column is missing, which a migration would create."""
+    return getattr(exc.orig, "sqlstate", None) in UNDEFINED
+
+
 def current() -> str | None:
-    """The version of the database's schema, or None where there is none yet."""
-    return _version(db.session.connection())
+    """The version of the database's schema, or None where there is no schema yet."""
+    with read() as connection:
+        return _version(connection)
 
 
 def _version(connection: Connection) -> str | None:
@@ -109,17 +116,17 @@ def newest() -> str | None:
 
 def upgrade() -> None:
     """Migrate to the newest version, in one transaction. Any number of hosts may do so at once."""
-    with exclusive_connection() as connection:
-        before = _version(connection)
-        alembic.command.upgrade(alembic_config(connection), "head")
-        after = _version(connection)
+    with exclusive_transaction() as tx:
+        before = _version(tx)
+        alembic.command.upgrade(alembic_config(tx), "head")
+        after = _version(tx)
     if before != after:
         logger.info("database.migrated", extra={"before": before, "after": after})
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """What would be in an alembic.ini."""
-    # The commands say in their own words what was done.
+    """The content of an alembic.ini."""
+    # The `flask db` commands print their own messages.
     config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", "leadapi:migrations")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
@@ -128,25 +135,23 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 @contextmanager
-def exclusive_connection() -> Iterator[Connection]:
-    """A connection in a transaction that no other migration runs beside; it commits at the end."""
+def exclusive_transaction() -> Iterator[Connection]:
+    """A transaction in which no other migration runs."""
+    if db.engine.dialect.name == "postgresql":
+        with write() as tx:
+            # A migration may take longer than a request.
+            tx.execute(text("SET LOCAL statement_timeout = 0"))
+            tx.execute(text("SET LOCAL lock_timeout = 0"))
+            tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+            yield tx
+        return
     with db.engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
-            with connection.begin():
-                # A migration may take longer than a request.
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text("SET LOCAL lock_timeout = 0"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-                yield connection
-            return
-
-        connection.execution_options(writes=True)
-        # Alembic changes a SQLite table by making it anew, and dropping the old one would delete
-        # the rows that refer to it. The switch works only outside of a transaction.
+        # Alembic changes a SQLite table by creating it anew, and dropping the old table would delete the rows that
+        # refer to it. The pragma has no effect inside a transaction.
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA foreign_keys = OFF")
         try:
-            with connection.begin():
+            with begin_write(connection):
                 yield connection
                 broken = connection.execute(text("PRAGMA foreign_key_check")).all()
                 if broken:

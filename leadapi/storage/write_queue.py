@@ -1,69 +1,70 @@
-"""The queue of SQLite writers: one at a time, over threads and processes."""
+"""The queue of SQLite writers: one at a time, over threads and processes.
+
+SQLite's own busy handler sleeps longer and longer, so that with many writers some starve (.github/decisions/0002).
+"""
 
 import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-# A writer of another process is done within about a millisecond. To look so often takes no more processor
-# time than half as often, and more get their turn.
+# Another process holds the lock for about a millisecond. Polling this often uses no more CPU than polling
+# half as often, and serves more writers.
 POLL_SECONDS = 0.0002
 
 
 class WriteLockUnavailable(Exception):
-    """Other writers did not finish in time, or the lock file cannot be opened."""
+    """The database could not be locked for writing in time; the message says why."""
 
 
-class WriteLock:
+class WriteQueue:
     """An exclusive lock over the threads of this process and every process that uses one file.
 
-    SQLite's own busy handler sleeps longer and longer, so that with many writers some starve.
-    Here threads queue in memory, and only the first of each process waits for the file. The
-    operating system frees the file lock of a process that dies.
+    Threads queue in memory, and only the first of each process polls the file. The operating system releases
+    the file lock of a process that dies.
 
-    :param path: the lock file, made when missing; None for a database of this process alone.
+    :param path: the lock file, created when missing; None for a database of this process alone.
     """
 
     def __init__(self, path: str | None) -> None:
         self._path = path
-        self._thread_lock = threading.Lock()
+        self._threads = threading.Lock()
 
-    def acquire(self, deadline: float) -> Callable[[], None]:
-        """Wait for the lock and return what releases it.
+    @contextmanager
+    def turn(self, patience: float) -> Iterator[None]:
+        """Hold the lock for the length of the block.
 
-        :param deadline: when to give up, on the clock of `time.monotonic`.
+        :param patience: how many seconds to wait at most.
         :raises WriteLockUnavailable: the lock was not free in time, or its file cannot be opened.
         """
-        if not self._thread_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        deadline = time.monotonic() + patience
+        if not self._threads.acquire(timeout=patience):
             raise WriteLockUnavailable("other writers did not finish in time")
-        if self._path is None:
-            return self._thread_lock.release
         try:
-            file = _lock_file(self._path, deadline)
-        except BaseException:
-            self._thread_lock.release()
-            raise
-
-        def release() -> None:
-            os.close(file)
-            self._thread_lock.release()
-
-        return release
+            file = None if self._path is None else _lock_file(self._path, deadline)
+            try:
+                yield
+            finally:
+                if file is not None:
+                    os.close(file)
+        finally:
+            self._threads.release()
 
 
 def _lock_file(path: str, deadline: float) -> int:
-    # Opened each time: a descriptor kept open would be shared, lock and all, with forked workers.
+    # The file is opened each time: forked workers would share an open descriptor, and with it the lock.
     try:
-        # For the service's user alone: who can open it can hold it.
+        # Only the service's user may open it, because whoever can open it can hold it.
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as exc:
-        raise WriteLockUnavailable(exc.strerror) from exc
+        raise WriteLockUnavailable(f"{path}: {exc.strerror}") from exc
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # A blocking flock has no timeout, and its holder may be a stopped process.
+            # A blocking flock has no timeout, and the process that holds it may be stopped.
             if time.monotonic() > deadline:
                 os.close(file)
                 raise WriteLockUnavailable("other writers did not finish in time") from None

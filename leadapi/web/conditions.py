@@ -35,9 +35,9 @@ class Expected:
         return request.method in ("GET", "HEAD") or not request.if_none_match.contains_weak(text)
 
 
-def tagged(body: bytes, tag: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def tagged(body: str, tag: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer with its entity tag; without its body where the client has it already."""
     known = request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(tag)
-    response = Response(b"" if known else body, 304 if known else status, headers, mimetype="application/json")
+    response = Response("" if known else body, 304 if known else status, headers, mimetype="application/json")
     response.headers["ETag"] = f'"{tag}"'
     return response

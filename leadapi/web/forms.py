@@ -73,11 +73,6 @@ def is_form() -> bool:
     return "form" in g
 
 
-def resolution() -> str | None:
-    """What is to become of a repeat: a form's is merged, because no visitor should see a conflict."""
-    return "merge-duplicates" if is_form() else None
-
-
 def next_page() -> str | None:
     """Where the form asks its visitor to be sent."""
     wishes: list[str] = g.get("form", {}).get(NEXT, [])

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from conftest import Json, MakeApp, NewLead, body, make_key
 from leadapi.idempotency import service
 from leadapi.idempotency.service import Answer
-from leadapi.storage.database import db
+from leadapi.storage import Transaction, db
 from servers import at_once
 
 LEAD = {"full_name": "Zebedee Doe", "email": "zebedee@example.com"}
@@ -33,7 +33,6 @@ def records(app: Flask) -> int:
 
 def write(app: Flask, statement: str, **values: object) -> None:
     with app.app_context():
-        db.session.connection(execution_options={"writes": True})
         db.session.execute(text(statement), values)
         db.session.commit()
 
@@ -280,7 +279,7 @@ def test_many_at_once_with_one_key_and_two_payloads_are_one(app: Flask, new_lead
 def test_a_request_whose_first_one_is_still_running_is_told_so(
     app: Flask, client: FlaskClient, new_lead: NewLead, backend: str
 ) -> None:
-    def ask_again() -> Answer:
+    def ask_again(_tx: Transaction) -> Answer:
         answers.append(post(client, LEAD, "k1"))
         return Answer(200, [], "{}")
 

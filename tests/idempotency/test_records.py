@@ -11,11 +11,11 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from conftest import Json, MakeApp, NewLead, body
+from leadapi import storage
 from leadapi.idempotency import service
 from leadapi.idempotency.errors import KeyReused
 from leadapi.idempotency.service import Answer
-from leadapi.keys import service as keys
-from leadapi.storage.database import db, one_transaction
+from leadapi.storage import db
 
 LEAD = {"full_name": "Zebedee Doe", "email": "zebedee@example.com"}
 
@@ -37,7 +37,6 @@ def records(app: Flask) -> int:
 
 def write(app: Flask, statement: str, **values: object) -> None:
     with app.app_context():
-        db.session.connection(execution_options={"writes": True})
         db.session.execute(text(statement), values)
         db.session.commit()
 
@@ -118,7 +117,8 @@ def test_what_an_expired_answer_showed_has_no_part_in_the_one_that_takes_its_pla
     with app.app_context():
         for ids in ((1, 2), (2, 3)):
             write(app, "UPDATE idempotency_records SET expires_at = :now", now=int(time.time()))
-            told = service.answer_once(partial(Answer, 200, [], "", ids), key=key, caller=None, fingerprint="", hours=1)
+            answer = Answer(200, [], "", ids)
+            told = service.answer_once(partial(give, answer), key=key, caller=None, fingerprint="", hours=1)
             assert not told.replayed
 
     erase(app, 1)
@@ -128,28 +128,29 @@ def test_what_an_expired_answer_showed_has_no_part_in_the_one_that_takes_its_pla
     assert (before, records(app)) == (1, 0)
 
 
+def give(answer: Answer, _tx: storage.Transaction) -> Answer:
+    return answer
+
+
 def erase(app: Flask, lead_id: int) -> None:
-    with app.app_context():
-        db.session.connection(execution_options={"writes": True})
-        service.erase_records(lead_id)
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        service.erase_records(tx, lead_id)
 
 
 # --- one transaction -----------------------------------------------------------------------------
 
 
-def test_what_a_service_commits_is_kept_only_with_the_rest(app: Flask) -> None:
-    def fail() -> Answer:
-        keys.create_key(name="lost", scopes=["read"])
+def test_what_is_written_in_the_transaction_is_kept_only_with_the_answer(app: Flask) -> None:
+    def fail(tx: storage.Transaction) -> Answer:
+        tx.execute(text("INSERT INTO idempotency_leads VALUES (7, :key_hash)"), kept(tx))
         raise LookupError
 
-    def succeed() -> Answer:
-        keys.create_key(name="kept", scopes=["read"])
-        # What was undone before the end is no part of it.
-        db.session.connection(execution_options={"writes": True})
-        db.session.execute(text("DELETE FROM api_keys"))
-        db.session.rollback()
+    def succeed(tx: storage.Transaction) -> Answer:
+        tx.execute(text("INSERT INTO idempotency_leads VALUES (8, :key_hash)"), kept(tx))
         return Answer(200, [], "done")
+
+    def kept(tx: storage.Transaction) -> dict[str, str]:
+        return {"key_hash": tx.execute(text("SELECT key_hash FROM idempotency_records")).scalar_one()}
 
     with app.app_context():
         with pytest.raises(LookupError):
@@ -159,7 +160,8 @@ def test_what_a_service_commits_is_kept_only_with_the_rest(app: Flask) -> None:
         with pytest.raises(KeyReused):
             service.answer_once(fail, key="k1", caller=None, fingerprint="another", hours=1)
 
-        assert [key.name for key in keys.list_keys()] == ["kept"]
+        with storage.read() as connection:
+            assert connection.scalars(text("SELECT lead_id FROM idempotency_leads")).all() == [8]
     assert (first.body, first.replayed) == ("done", False)
     assert (again.body, again.replayed) == ("done", True)
 
@@ -181,12 +183,3 @@ def test_a_connection_that_is_lost_amid_it_is_a_503(app: Flask, client: FlaskCli
 
     assert lost.status_code == 503
     assert again.status_code == 201
-
-
-def test_after_the_block_everybody_writes_alone_again(app: Flask) -> None:
-    with app.app_context():
-        with one_transaction():
-            keys.create_key(name="first", scopes=["read"])
-        keys.create_key(name="second", scopes=["read"])
-
-        assert {key.name for key in keys.list_keys()} == {"first", "second"}

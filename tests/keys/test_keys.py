@@ -3,25 +3,27 @@
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
-from flask import Flask, Response, g
+from flask import Flask, Response
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from conftest import MakeApp, make_key
-from leadapi.keys import callers, service
+from leadapi import storage
+from leadapi.keys import service
 from leadapi.keys.errors import KeyRefused
-from leadapi.keys.models import ApiKey
+from leadapi.keys.guard import caller
 from leadapi.keys.ring import KeyRing
 from leadapi.keys.texts import LETTERS, KeyText, read_key
 from leadapi.keys.texts import make_key as make_text
-from leadapi.storage.database import db
+from leadapi.storage import db
 
 
-def stored(app: Flask, key: str) -> ApiKey:
+def stored(app: Flask, key: str) -> Row[Any]:
     with app.app_context():
         (found,) = [one for one in service.list_keys() if one.id == key[3:15]]
         return found
@@ -116,7 +118,8 @@ def test_others_can_ask_who_is_calling_and_what_they_may(app: Flask) -> None:
 
     @app.after_request
     def ask(response: Response) -> Response:
-        asked.append((callers.actor(), callers.may("read"), callers.may("write")))
+        by = caller()
+        asked.append((by.key_id, by.may("read"), by.may("write")))
         return response
 
     reader, admin = make_key(app, "read"), make_key(app, "admin")
@@ -134,9 +137,9 @@ def test_everybody_may_everything_with_auth_off(make_app: MakeApp) -> None:
     app = make_app(DATABASE_URL="sqlite://")
 
     with app.test_request_context():
-        assert callers.may("write")
-        assert callers.actor() is None
-        assert "scopes" not in g
+        assert caller() == service.OPERATOR
+        assert caller().may("write")
+        assert caller().key_id is None
 
 
 # --- what is remembered --------------------------------------------------------------------------
@@ -213,7 +216,6 @@ def test_a_use_is_noted_at_most_once_a_minute(make_app: MakeApp, database_url: s
 
 def set_last_use(app: Flask, moment: datetime) -> None:
     with app.app_context():
-        db.session.connection(execution_options={"writes": True})
         db.session.execute(text("UPDATE api_keys SET last_used_at = :moment"), {"moment": moment.replace(tzinfo=None)})
         db.session.commit()
 
@@ -223,12 +225,11 @@ def test_a_use_that_cannot_be_noted_delays_nobody(app: Flask, capsys: pytest.Cap
     capsys.readouterr()
     began = time.monotonic()
 
-    with app.app_context(), db.engine.connect().execution_options(writes=True) as connection:
+    with app.app_context(), storage.write() as tx:
         # What another writer holds: the lock of all SQLite writers, and the row on PostgreSQL.
-        connection.execute(text("UPDATE api_keys SET name = name"))
+        tx.execute(text("UPDATE api_keys SET name = name"))
         response = app.test_client().get("/leads", headers=bearer(key))
         response.close()
-        connection.rollback()
 
     assert response.status_code == 200
     assert time.monotonic() - began < 2
@@ -259,7 +260,6 @@ def test_a_database_that_does_not_answer_is_a_503(app: Flask, make_app: MakeApp)
 
 def test_a_table_that_is_not_there_is_a_503(app: Flask) -> None:
     with app.app_context():
-        db.session.connection(execution_options={"writes": True})
         db.session.execute(text("DROP TABLE api_keys"))
         db.session.commit()
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from conftest import MARKER, MakeApp
 from leadapi.keys import service
-from leadapi.storage.database import begin_write, db
+from leadapi.storage import db
 
 
 def run(app: Flask, *arguments: str) -> str:
@@ -60,7 +60,6 @@ def test_list_shows_when_a_key_was_used_last(app: Flask, key: str) -> None:
 def test_revoke_ends_a_key(app: Flask, key: str, make_app: MakeApp, database_url: str) -> None:
     said = run(app, "revoke", key[3:15])
     with app.app_context():
-        begin_write()
         db.session.execute(text("UPDATE api_keys SET revoked_at = '2026-02-28 10:00:00Z'"))
         db.session.commit()
     again = run(app, "revoke", key[3:15])

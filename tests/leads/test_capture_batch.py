@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from conftest import MARKER, Json, NewLead, StoredLead, body
-from leadapi.storage.database import db
+from leadapi.storage import db
 
 MERGE = {"Prefer": "resolution=merge-duplicates"}
 IGNORE = {"Prefer": "resolution=ignore-duplicates"}

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, StoredLead, body
-from leadapi.storage.database import begin_write, db
+from leadapi.storage import db
 
 EARLIER = "2026-02-28T10:00:00Z"
 
@@ -17,7 +17,6 @@ EARLIER = "2026-02-28T10:00:00Z"
 def age(app: Flask) -> None:
     """Let all that is stored be from an earlier time, so that a new time can be told from it."""
     with app.app_context():
-        begin_write()
         db.session.execute(text("UPDATE leads SET created_at = '2026-02-28 10:00:00Z'"))
         db.session.commit()
 
@@ -163,7 +162,6 @@ def test_refuses_an_address_that_is_taken(client: FlaskClient, stored_lead: Stor
 def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, stored_lead: StoredLead) -> None:
     stored = [stored_lead(source=source) for source in ("a", "b")]
     with app.app_context():
-        begin_write()
         db.session.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
         db.session.commit()
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, NewLead, StoredLead, body
-from leadapi.storage.database import begin_write, db
+from leadapi.storage import db
 
 
 def walk(client: FlaskClient, path: str) -> list[list[dict[str, Any]]]:
@@ -95,7 +95,7 @@ def test_a_walk_does_not_pass_a_lead_that_is_still_to_appear(
     late = text("""
         INSERT INTO leads (full_name, email, email_key, created_at) VALUES ('Zebedee', 'z', :key, '2026-02-28')
     """)
-    with app.app_context(), db.engine.connect() as writer:
+    with app.app_context(), db.engine.connect().execution_options(transaction=True) as writer:
         writer.execute(late, {"key": "late"})
         writer.execute(late, {"key": "later"})
         stored.append(stored_lead())
@@ -112,7 +112,6 @@ def test_a_walk_does_not_pass_a_lead_that_is_still_to_appear(
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_leads_that_were_copied_in_are_shown(client: FlaskClient, app: Flask) -> None:
     with app.app_context():
-        begin_write()
         copy = "INSERT INTO leads (id, full_name, email, email_key, created_at) VALUES (70, 'Z D', 'z', 'z', now())"
         db.session.execute(text(copy))
         db.session.commit()
@@ -194,7 +193,6 @@ def test_finds_the_leads_of_a_time(
     for source in ("a", "b", "a"):
         stored_lead(source=source)
     with app.app_context():
-        begin_write()
         for day in (1, 2, 3):
             moment = f"2026-01-0{day} 00:00:00" + ("+00" if db.engine.dialect.name == "postgresql" else ".000000")
             db.session.execute(text(f"UPDATE leads SET created_at = '{moment}' WHERE id = {day}"))
@@ -213,7 +211,6 @@ def test_walks_the_leads_of_a_time_by_their_ids(
     with app.app_context():
         for number in range(7):
             stored_lead()
-            begin_write()
             moment = f"2026-01-0{7 - number} 00:00:00" + (
                 "+00" if db.engine.dialect.name == "postgresql" else ".000000"
             )

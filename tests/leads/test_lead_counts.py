@@ -15,8 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from conftest import MakeApp, StoredLead
 from leadapi.leads import service
-from leadapi.storage import schema as migrations
-from leadapi.storage.database import db
+from leadapi.storage import db, schema
 
 SOURCES = st.sampled_from([None, "", "a", "b", "source:a"])
 MARK = "(SELECT number FROM lead_counts WHERE counted = 'mark')"
@@ -44,8 +43,10 @@ def add(connection: Connection, key: str, many: int, source: str | None) -> None
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction that may write; it ends as it is told to, or not at all."""
-    with engine.connect() as connection:
-        yield connection.execution_options(writes=True)
+    with engine.connect().execution_options(transaction=True) as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
 
 
 def exact(app: Flask) -> int:
@@ -306,12 +307,12 @@ def test_nothing_is_kept_of_a_source_whose_last_lead_is_erased(
 def test_what_was_there_before_the_mark_is_counted(make_app: MakeApp, empty_database_url: str) -> None:
     app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
     with app.app_context():
-        with migrations.exclusive_connection() as connection:
-            alembic.command.upgrade(migrations.alembic_config(connection), "0008")
+        with schema.exclusive_transaction() as connection:
+            alembic.command.upgrade(schema.alembic_config(connection), "0008")
             add(connection, "first", MANY, "a")
             add(connection, "second", MANY, None)
             connection.execute(text("DELETE FROM leads WHERE id < 10"))
-        migrations.upgrade()
+        schema.upgrade()
 
         assert exact(app) == 2 * MANY - 9
         assert db.session.execute(text(f"SELECT {MARK}")).scalar_one() == 2 * MANY

@@ -7,8 +7,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, StoredLead, body
+from leadapi import storage
+from leadapi.keys.service import ALL, Caller
 from leadapi.leads import service
-from leadapi.storage.database import db
 
 
 def test_the_history_begins_with_the_lead_as_captured(client: FlaskClient, stored_lead: StoredLead) -> None:
@@ -84,17 +85,15 @@ def test_a_lead_that_never_was_has_no_history(client: FlaskClient) -> None:
 def test_who_did_it_is_told(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
     stored_lead()
     with app.app_context():
-        service.change_lead(1, {"status": "lost"}, actor="key 7")
+        service.change_lead(1, {"status": "lost"}, by=Caller("key 7", ALL))
 
     assert body(client.get("/leads/1/events"))["items"][-1]["actor"] == "key 7"
 
 
 def test_a_lead_that_came_by_hand_has_a_history_that_is_empty(app: Flask, client: FlaskClient) -> None:
-    with app.app_context(), db.engine.connect() as connection:
-        connection.execution_options(writes=True)
+    with app.app_context(), storage.write() as tx:
         values = {"time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")}
         statement = "INSERT INTO leads (full_name, email, email_key, created_at) VALUES ('Zebedee', 'z', 'z', :time)"
-        connection.execute(text(statement), values)
-        connection.commit()
+        tx.execute(text(statement), values)
 
     assert body(client.get("/leads/1/events")) == {"total": 0, "items": []}

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import bindparam, text
 
 from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
-from leadapi.leads import releases
+from leadapi.leads import captures
 from leadapi.quarantine.errors import SuspectMissing
-from leadapi.storage.database import UTCDateTime, begin_write, db, now
+from leadapi.storage import UTCDateTime, db, now
 from servers import at_once
 
 
@@ -142,7 +142,6 @@ def test_release_takes_several_and_names_those_that_are_not_there(
 def test_release_does_not_know_what_is_over(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     trap(client, new_lead())
     with app.app_context():
-        begin_write()
         statement = text("UPDATE quarantine SET created_at = :time").bindparams(bindparam("time", type_=UTCDateTime))
         db.session.execute(statement, {"time": now() - timedelta(days=31)})
         db.session.commit()
@@ -158,7 +157,7 @@ def test_release_happens_once_though_many_do_it_at_once(app: Flask, client: Flas
     def release(_number: int) -> bool:
         with app.app_context():
             try:
-                return releases.release_lead(caught["id"]).created
+                return captures.release(caught["id"]).created
             except SuspectMissing:
                 return False
 
@@ -170,14 +169,12 @@ def test_release_happens_once_though_many_do_it_at_once(app: Flask, client: Flas
 def test_release_that_fails_leaves_it_where_it_is(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     trap(client, new_lead())
     with app.app_context():
-        begin_write()
         db.session.execute(text("ALTER TABLE events RENAME TO lost"))
         db.session.commit()
 
     run(app, "release", "1", status=1)
 
     with app.app_context():
-        begin_write()
         db.session.execute(text("ALTER TABLE lost RENAME TO events"))
         db.session.commit()
     assert leads(client) == []

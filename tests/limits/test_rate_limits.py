@@ -15,9 +15,10 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from conftest import Json, MakeApp, NewLead, body
+from leadapi.keys.service import ALL, Caller
 from leadapi.limits import counters
 from leadapi.limits.counters import LocalCounter, RedisCounter
-from leadapi.storage.database import db
+from leadapi.storage import db
 from redis_server import RedisServer
 from servers import at_once
 
@@ -174,7 +175,7 @@ def test_a_key_is_one_client_wherever_it_comes_from(limited_to: LimitedTo) -> No
     client = limited_to(RATE_LIMIT_API="1/hour")
 
     def find_key() -> None:
-        g.key_id = client.environ_base["HTTP_X_KEY"]
+        g.caller = Caller(client.environ_base["HTTP_X_KEY"], ALL)
 
     client.application.before_request_funcs[None].insert(1, find_key)
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, Json, MakeApp, NewLead, body, make_key
-from leadapi.storage.database import db
+from leadapi.storage import db
 from servers import ROOT
 
 SECRET = f"{MARKER}'s secret of 32 characters or more"

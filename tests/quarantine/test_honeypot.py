@@ -11,7 +11,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from conftest import MARKER, Json, MakeApp, NewLead, Serve, StoredLead, body, make_key
-from leadapi.storage.database import db
+from leadapi.storage import db
 from servers import at_once
 
 FILLED = f"{MARKER} was lured"
@@ -136,7 +136,7 @@ def test_the_log_names_no_lead_and_no_person(
 
     out = capsys.readouterr().out
     told, line = map(orjson.loads, out.splitlines())
-    assert (told["event"], told["quarantine_id"], told["reason"]) == ("lead.caught", 2, "honeypot")
+    assert (told["event"], told["quarantine_id"], told["reason"]) == ("lead.quarantined", 2, "honeypot")
     assert told["request_id"] == line["request_id"]
     assert (line["status"], line["quarantine_id"]) == (201, 2)
     assert "lead_id" not in line

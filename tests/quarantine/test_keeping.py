@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from conftest import Json, NewLead, body
 from leadapi.quarantine import service
-from leadapi.storage.database import UTCDateTime, begin_write, db, now
+from leadapi.storage import UTCDateTime, db, now
 
 # Below all ids that there are, so older than all that comes.
 MANY = """
@@ -24,7 +24,6 @@ MANY = """
 
 def write(app: Flask, statement: str, time: datetime, **values: Any) -> None:
     with app.app_context():
-        begin_write()
         db.session.execute(text(statement).bindparams(bindparam("time", type_=UTCDateTime)), {"time": time, **values})
         db.session.commit()
 
@@ -60,7 +59,7 @@ def test_it_is_kept_for_thirty_days(app: Flask, client: FlaskClient, new_lead: N
 
 
 def test_what_is_over_goes_bit_by_bit(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
-    write(app, MANY, now() - timedelta(days=31), number=service.MOST_SWEPT + 5)
+    write(app, MANY, now() - timedelta(days=31), number=service.MOST_PURGED + 5)
 
     trap(client, new_lead())
     assert len(ids(app)) == 5
@@ -120,7 +119,6 @@ def test_a_request_sent_again_gets_the_same_answer(app: Flask, client: FlaskClie
 
 def test_what_fails_is_not_kept_either(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     with app.app_context():
-        begin_write()
         db.session.execute(text("ALTER TABLE idempotency_records RENAME COLUMN body TO lost"))
         db.session.commit()
 
@@ -134,7 +132,6 @@ def test_a_batch_is_stored_with_what_is_caught_in_it_or_not_at_all(
     app: Flask, client: FlaskClient, new_lead: NewLead
 ) -> None:
     with app.app_context():
-        begin_write()
         db.session.execute(text("ALTER TABLE quarantine RENAME TO lost"))
         db.session.commit()
 

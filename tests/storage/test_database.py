@@ -18,9 +18,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from conftest import MakeApp, NewLead, body
+from leadapi import storage
 from leadapi.leads.models import Lead
-from leadapi.storage.database import UTCDateTime, begin_write, db, violated
-from leadapi.storage.write_queue import WriteLock, WriteLockUnavailable
+from leadapi.storage import UTCDateTime, WriteLockUnavailable, db, violated
+from leadapi.storage.write_queue import WriteQueue
 
 SQLITE: Dialect = SQLiteDialect()
 POSTGRESQL: Dialect = make_url("postgresql+psycopg://").get_dialect()()
@@ -33,14 +34,8 @@ def lead(**changes: object) -> dict[str, object]:
     return {**values, **changes}
 
 
-def soon() -> float:
-    """A deadline that a free lock meets easily."""
-    return time.monotonic() + 10
-
-
 def test_an_instant_is_the_same_whatever_zone_it_was_given_in(app: Flask) -> None:
     with app.app_context():
-        begin_write()
         row = lead(created_at=NOON.astimezone(timezone(timedelta(hours=5))))
         db.session.execute(insert(Lead.metadata.tables["leads"]), row)
         db.session.commit()
@@ -78,7 +73,6 @@ def test_an_instant_without_a_zone_is_refused() -> None:
 )
 def test_tells_which_constraint_refused(app: Flask, row: dict[str, object], constraints: set[str | None]) -> None:
     with app.app_context():
-        begin_write()
         db.session.execute(insert(Lead.metadata.tables["leads"]), lead(id=1))
         with pytest.raises(IntegrityError) as refused:
             db.session.execute(insert(Lead.metadata.tables["leads"]), row)
@@ -89,7 +83,6 @@ def test_tells_which_constraint_refused(app: Flask, row: dict[str, object], cons
 
 def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, new_lead: NewLead) -> None:
     with app.app_context():
-        begin_write()
         db.session.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
         db.session.commit()
     first, second = new_lead(), new_lead()
@@ -136,16 +129,13 @@ def test_writers_of_one_process_go_one_after_the_other(app: Flask) -> None:
     """Each adds one to a number that it has read: a lost update would show."""
 
     def add_one() -> None:
-        with app.app_context():
-            begin_write()
-            number = db.session.execute(text("SELECT number FROM counter FOR UPDATE" if locks else sql)).scalar_one()
-            db.session.execute(text("UPDATE counter SET number = :number"), {"number": number + 1})
-            db.session.commit()
+        with app.app_context(), storage.write() as tx:
+            number = tx.execute(text("SELECT number FROM counter FOR UPDATE" if locks else sql)).scalar_one()
+            tx.execute(text("UPDATE counter SET number = :number"), {"number": number + 1})
 
     sql = "SELECT number FROM counter"
     with app.app_context():
         locks = db.engine.dialect.name == "postgresql"
-        begin_write()
         db.session.execute(text("CREATE TABLE counter (number INTEGER)"))
         db.session.execute(text("INSERT INTO counter VALUES (0)"))
         db.session.commit()
@@ -160,36 +150,38 @@ def test_writers_of_one_process_go_one_after_the_other(app: Flask) -> None:
 
 
 def test_the_write_lock_gives_up_in_time_and_is_free_afterwards(tmp_path: Path) -> None:
-    one, other = WriteLock(f"{tmp_path}/lock"), WriteLock(f"{tmp_path}/lock")
-    release = one.acquire(deadline=soon())
+    one, other = WriteQueue(f"{tmp_path}/lock"), WriteQueue(f"{tmp_path}/lock")
 
-    # As another process would meet it, and as another thread of the same process would.
-    with pytest.raises(WriteLockUnavailable):
-        other.acquire(deadline=0)
-    with pytest.raises(WriteLockUnavailable):
-        one.acquire(deadline=0)
-    release()
+    with one.turn(10):
+        # As another process would meet it, and as another thread of the same process would.
+        for queue in (other, one):
+            with pytest.raises(WriteLockUnavailable), queue.turn(0):
+                raise AssertionError
 
-    other.acquire(deadline=soon())()
-    one.acquire(deadline=soon())()
+    with other.turn(10):
+        pass
+    with one.turn(10):
+        pass
 
 
 def test_a_lock_file_that_cannot_be_made_leaves_the_lock_free(tmp_path: Path) -> None:
-    lock = WriteLock(f"{tmp_path}/later/lock")
-    with pytest.raises(WriteLockUnavailable):
-        lock.acquire(deadline=soon())
+    queue = WriteQueue(f"{tmp_path}/later/lock")
+    with pytest.raises(WriteLockUnavailable), queue.turn(10):
+        raise AssertionError
     (tmp_path / "later").mkdir()
 
-    lock.acquire(deadline=soon())()
+    with queue.turn(10):
+        pass
 
 
 def test_a_lock_file_is_for_its_owner_alone_and_no_link(tmp_path: Path) -> None:
-    WriteLock(f"{tmp_path}/lock").acquire(deadline=soon())()
+    with WriteQueue(f"{tmp_path}/lock").turn(10):
+        pass
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
 
     assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(WriteLockUnavailable):
-        WriteLock(f"{tmp_path}/link").acquire(deadline=soon())
+    with pytest.raises(WriteLockUnavailable), WriteQueue(f"{tmp_path}/link").turn(10):
+        raise AssertionError
     assert not (tmp_path / "elsewhere").exists()
 
 

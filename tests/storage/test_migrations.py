@@ -12,8 +12,7 @@ from sqlalchemy import text
 
 from conftest import MakeApp, body
 from leadapi import create_app
-from leadapi.storage import schema as migrations
-from leadapi.storage.database import db
+from leadapi.storage import db, schema
 from servers import ROOT
 
 OLD_LEAD = """
@@ -101,7 +100,7 @@ def test_many_may_migrate_at_once(empty_database_url: str) -> None:
 
     assert failures == []
     with create_app({"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "off"}).app_context():
-        assert migrations.current() == migrations.newest()
+        assert schema.current() == schema.newest()
         db.session.remove()
         db.engine.dispose()
 
@@ -109,10 +108,10 @@ def test_many_may_migrate_at_once(empty_database_url: str) -> None:
 def test_every_migration_keeps_the_leads_there_are(make_app: MakeApp, empty_database_url: str) -> None:
     app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
     with app.app_context():
-        with migrations.exclusive_connection() as connection:
-            alembic.command.upgrade(migrations.alembic_config(connection), "0001")
+        with schema.exclusive_transaction() as connection:
+            alembic.command.upgrade(schema.alembic_config(connection), "0001")
             connection.execute(text(OLD_LEAD))
-        migrations.upgrade()
+        schema.upgrade()
 
     (lead,) = body(app.test_client().get("/leads"))["items"]
     assert (lead["id"], lead["full_name"], lead["created_at"]) == (1, "Zebedee Dee", "2026-02-28T10:00:00Z")
@@ -125,22 +124,22 @@ def test_a_migration_that_fails_changes_nothing(make_app: MakeApp, empty_databas
     app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
 
     def migrate_and_fail() -> None:
-        with migrations.exclusive_connection() as connection:
-            alembic.command.upgrade(migrations.alembic_config(connection), "head")
+        with schema.exclusive_transaction() as connection:
+            alembic.command.upgrade(schema.alembic_config(connection), "head")
             raise LookupError
 
     with app.app_context():
         with pytest.raises(LookupError):
             migrate_and_fail()
 
-        assert migrations.current() is None
+        assert schema.current() is None
 
 
 def test_a_migration_that_breaks_references_is_undone(make_app: MakeApp) -> None:
     app = make_app(DATABASE_URL="sqlite://")
 
     def migrate_and_break() -> None:
-        with migrations.exclusive_connection() as connection:
+        with schema.exclusive_transaction() as connection:
             connection.execute(text("CREATE TABLE child (lead_id INTEGER REFERENCES leads (id))"))
             connection.execute(text("INSERT INTO child VALUES (17)"))
 
@@ -160,7 +159,7 @@ def test_a_migration_may_take_longer_than_a_request_and_leaves_the_connection_as
     asked = ["PRAGMA foreign_keys"] if sqlite else ["SHOW statement_timeout", "SHOW lock_timeout"]
 
     with app.app_context():
-        with migrations.exclusive_connection() as connection:
+        with schema.exclusive_transaction() as connection:
             meanwhile = [connection.scalar(text(statement)) for statement in asked]
         afterwards = [db.session.scalar(text(statement)) for statement in asked]
 

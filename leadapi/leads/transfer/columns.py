@@ -6,20 +6,17 @@ from typing import Any
 import orjson
 
 from leadapi.leads.fields import Attributes
+from leadapi.leads.models import IMPORTED
 from leadapi.leads.transfer.exports import armed
 from leadapi.leads.transfer.tables import Broken, Row, plain
 from leadapi.web.fields import MAX_FIELDS
 
-FIELDS = (
-    *("full_name", "email", "company", "message", "source"),
-    *("status", "attributes", "created_at", "updated_at"),
-)
 REQUIRED = ("full_name", "email")
 ATTRIBUTE = "attributes."
 # What stands for no field at all.
 DROPPED = "-"
 
-_own = {plain(name): name for name in FIELDS} | {"id": DROPPED}
+_own = {plain(name): name for name in IMPORTED} | {"id": DROPPED}
 
 
 class Unmapped(Exception):
@@ -41,9 +38,9 @@ class Columns:
     def __init__(self, header: Sequence[str] | None, wishes: Mapping[str, str]) -> None:
         self._wishes: dict[str, str] = {}
         for name, wish in wishes.items():
-            target = _own.get(plain(wish)) if plain(wish) in map(plain, FIELDS) else wish
-            if target not in (*FIELDS, DROPPED) and not _is_attribute(str(target)):
-                raise Unmapped(f"There is no field {wish!r}; the fields are {', '.join(FIELDS)} and attributes.NAME.")
+            target = _own.get(plain(wish)) if plain(wish) in map(plain, IMPORTED) else wish
+            if target not in (*IMPORTED, DROPPED) and not _is_attribute(str(target)):
+                raise Unmapped(f"There is no field {wish!r}; the fields are {', '.join(IMPORTED)} and attributes.NAME.")
             self._wishes[plain(name)] = str(target)
         self._targets: dict[str, str | None] = {}
         if header is not None:
@@ -129,7 +126,7 @@ class Columns:
             return self._targets[name]
         key = plain(name)
         target = self._wishes.get(key) or _own.get(key) or f"{ATTRIBUTE}{name.strip()}"
-        found = target if target in (*FIELDS, DROPPED) or _is_attribute(target) else None
+        found = target if target in (*IMPORTED, DROPPED) or _is_attribute(target) else None
         # Each row of a file may have names of its own.
         if len(self._targets) < 10 * MAX_FIELDS:
             self._targets[name] = found

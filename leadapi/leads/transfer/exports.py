@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from leadapi.leads.queries import SHOWN
+from leadapi.leads.models import SHOWN
 
 Chunks = Iterable[Sequence[Sequence[Any]]]
 
@@ -31,7 +31,7 @@ def write_csv(chunks: Chunks) -> Iterator[bytes]:
 def write_ndjson(chunks: Chunks) -> Iterator[bytes]:
     """One JSON object a line, as the API shows it; nothing is lost."""
     for rows in chunks:
-        yield "".join([f"{json}\n" for _, json in rows]).encode()
+        yield "".join([f"{json}\n" for (json,) in rows]).encode()
 
 
 def disarmed(value: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from leadapi.leads.captures import NewLead
 from leadapi.leads.transfer import progress
 from leadapi.leads.transfer.checks import Refused, check
 from leadapi.leads.transfer.columns import Columns, Misfit
@@ -129,9 +130,9 @@ def _fingerprint(file: BinaryIO | io.RawIOBase, form: str | None, wishes: Wishes
 
 
 def _judge(columns: Columns) -> Judge:
-    def judge(row: Row) -> tuple[Row, dict[str, Any] | None, str]:
+    def judge(row: Row) -> tuple[Row, NewLead | None, str]:
         try:
-            return row, check(columns.pick(row)), ""
+            return row, NewLead(check(columns.pick(row))), ""
         except (Misfit, Refused) as exc:
             return row, None, str(exc)
 

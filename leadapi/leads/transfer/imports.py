@@ -1,42 +1,49 @@
-"""Brings in leads from a file of any size: a chunk at a time, each whole or not at all."""
+"""Store the rows of a file, in chunks that are each one transaction."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
-import orjson
+from sqlalchemy import bindparam, select, text
 
-from leadapi.events import service as events
-from leadapi.leads.captures import IGNORE, MERGE, LeadGone, try_again
+from leadapi import storage
+from leadapi.keys.service import OPERATOR
+from leadapi.leads import captures
+from leadapi.leads.captures import IGNORE, MERGE, Capture, NewLead
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
-from leadapi.leads.merging import differences
-from leadapi.leads.transfer import bulk, progress
+from leadapi.leads.queries import leads
+from leadapi.leads.transfer import progress
 from leadapi.leads.transfer.progress import Progress
-from leadapi.storage.database import begin_write, db, now
 
-# How many rows are one transaction. With SQLite, others wait for as long as it takes.
+# How many rows one transaction stores. On SQLite, other writers wait until it ends.
 CHUNK = 4000
+# How long a chunk waits for the write lock: longer than a request, because nobody waits for the import.
+PATIENCE_SECONDS = 25
 
 RESOLUTIONS = {"refuse": None, "merge": MERGE, "ignore": IGNORE}
 
-# A row as it was read, what `checks.check` made of it, and why it is refused.
-Judged = tuple[Any, dict[str, Any] | None, str]
+# A row as it was read; the lead that it stands for, or None; and why it is refused.
+Judged = tuple[Any, NewLead | None, str]
 Judge = Callable[[Any], Judged]
-# Writes refused rows at a place in a file, and returns where they end.
+# Writes refused rows at a position of a file, and returns the position after them.
 Refuse = Callable[[list[tuple[Any, str]], int], int]
+
+_taken = select(leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
+_foreseen = text("SELECT email_key FROM foreseen WHERE email_key IN :keys").bindparams(
+    bindparam("keys", expanding=True)
+)
 
 
 @dataclass(frozen=True)
 class Import:
-    """What is to be done with the rows of a file.
+    """An import of the rows of a file.
 
-    :param judge: what is to become of a row.
+    :param judge: turns a row into a lead.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
-    :param refuse: called in the transaction that has the other rows of the chunk.
-    :param fingerprint: what tells the file from others; None for one that cannot be read again.
+    :param refuse: called in the transaction that stores the other rows of the chunk.
+    :param fingerprint: identifies the file and the options; None for a stream that cannot be read again.
     """
 
     judge: Judge
@@ -45,120 +52,85 @@ class Import:
     fingerprint: str | None = None
 
     def run(self, rows: Iterable[Any], done: Progress) -> Iterator[Progress]:
-        """Store rows and commit, chunk by chunk; how far it is after each.
+        """Store rows and commit, chunk by chunk; yield the progress after each.
 
-        :param rows: what is left of them.
-        :param done: how far it is already.
+        :param rows: the remaining rows.
+        :param done: the progress so far.
         :raises progress.ImportedElsewhere: another process imports the same file.
         """
         rest = iter(rows)
-        bulk.prepare()
         while chunk := list(map(self.judge, islice(rest, CHUNK))):
-            done = try_again(partial(self._store, chunk, done), waits=True)
+            done = self._store(chunk, done)
             yield done
         if self.fingerprint:
             progress.end(self.fingerprint)
 
+    @storage.retries_deadlocks
     def _store(self, chunk: list[Judged], done: Progress) -> Progress:
-        time = now()
-        stored_at = bulk.instant(time)
-        values: dict[str, bulk.Values] = {}
-        keys: list[str | None] = []
-        # Before the transaction, because others wait for it.
-        for _, lead, _ in chunk:
-            row = bulk.values_of(lead, stored_at) if lead else None
-            key = row[2] if row else None
-            keys.append(key)
-            if row and key:
-                # Of two with one address, the second comes later.
-                values.setdefault(key, row)
-        begin_write()
-        if self.fingerprint:
-            progress.require(self.fingerprint, done)
-        new = bulk.insert_leads(list(values.values()), stored_at)
-        after = replace(done, rows=done.rows + len(chunk), stored=done.stored + len(new))
-        refused = self._treat_repeats(chunk, keys, new, after)
-        if refused:
-            after.refused += len(refused)
-            after.refused_bytes = self.refuse(refused, done.refused_bytes)
-        if self.fingerprint:
-            progress.keep(self.fingerprint, after)
-        db.session.commit()
+        after = replace(done, rows=done.rows + len(chunk))
+        new_leads = [new for _, new, _ in chunk if new]
+        with storage.write(patience=PATIENCE_SECONDS) as tx:
+            if self.fingerprint:
+                progress.require(tx, self.fingerprint, done)
+            outcomes = iter(captures.capture(new_leads, by=OPERATOR, on_repeat=self.resolution, within=tx))
+            refused = []
+            for row, new, reason in chunk:
+                refusal = self._count(next(outcomes), after) if new else reason
+                if refusal:
+                    refused.append((row, refusal))
+            if refused:
+                after.refused += len(refused)
+                after.refused_bytes = self.refuse(refused, done.refused_bytes)
+            if self.fingerprint:
+                progress.keep(tx, self.fingerprint, after)
         return after
 
-    def _treat_repeats(
-        self, chunk: list[Judged], keys: list[str | None], new: set[str], after: Progress
-    ) -> list[tuple[Any, str]]:
-        """Do as is wished with the rows that are not new, and count them; return the refused ones and why."""
-        refused = []
-        repeats = []
-        first = set(new)
-        for (row, lead, reason), key in zip(chunk, keys, strict=True):
-            if key is None or lead is None:
-                refused.append((row, reason))
-            elif key in first:
-                first.remove(key)
-            elif self.resolution is None:
-                refused.append((row, str(EmailTaken())))
-            else:
-                repeats.append((row, lead, key))
-        if repeats:
-            refused += self._merge(repeats, after)
-        return refused
-
-    def _merge(self, repeats: list[tuple[Any, dict[str, Any], str]], after: Progress) -> list[tuple[Any, str]]:
-        time = now()
-        wanted = {key for _, _, key in repeats}
-        states = bulk.lock_leads(wanted)
-        if len(states) < len(wanted):
-            raise LeadGone
-        refused, happened, changed = [], [], set()
-        for row, lead, key in repeats:
-            state = states[key]
-            # When it was created is known already.
-            given = {name: value for name, value in lead.items() if name in bulk.REWRITTEN}
-            try:
-                difference = differences(state, given if self.resolution == MERGE else {})
-            except TooManyAttributes as exc:
-                refused.append((row, f"attributes: {exc.errors['attributes'][0]}"))
-                continue
-            if difference:
-                changed.add(key)
-                state |= {name: change["to"] for name, change in difference.items()}
-            after.merged += self.resolution == MERGE
-            after.ignored += self.resolution == IGNORE
-            data = orjson.dumps(
-                {"resolution": self.resolution, "sent": lead, "changes": difference}, option=orjson.OPT_UTC_Z
-            )
-            happened.append(events.event(lead_id=state["id"], type=events.REPEATED, time=time, actor=None, data=data))
-        bulk.rewrite_leads([states[key] for key in sorted(changed)], time)
-        events.record(happened)
-        return refused
+    def _count(self, outcome: Capture, counts: Progress) -> str:
+        """Count an outcome; return why it was refused, or an empty text."""
+        if isinstance(outcome.refusal, TooManyAttributes):
+            return f"attributes: {outcome.refusal.errors['attributes'][0]}"
+        if outcome.refusal:
+            return str(outcome.refusal)
+        counts.stored += outcome.created
+        counts.merged += not outcome.created and self.resolution == MERGE
+        counts.ignored += not outcome.created and self.resolution == IGNORE
+        return ""
 
     def foresee(self, rows: Iterable[Any]) -> Iterator[Progress]:
-        """What `run` would do, as far as it is read: nothing is stored.
+        """Yield the progress that `run` would make, and store nothing.
 
-        What a merge makes of a lead is not looked at, so it may have too many attributes in the end.
+        The result of a merge is not computed: a lead that would get too many attributes counts as merged.
         """
         done = Progress()
         rest = iter(rows)
-        try:
-            while chunk := list(map(self.judge, islice(rest, CHUNK))):
-                keys = [email_key(lead["email"]) if lead else None for _, lead, _ in chunk]
-                free = bulk.foresee({key for key in keys if key})
-                done = replace(done, rows=done.rows + len(chunk), stored=done.stored + len(free))
-                refused = []
-                for (row, lead, reason), key in zip(chunk, keys, strict=True):
-                    if key in free:
-                        free.remove(key)
-                    elif lead is None or self.resolution is None:
-                        refused.append((row, str(EmailTaken()) if lead else reason))
-                    else:
-                        done.merged += self.resolution == MERGE
-                        done.ignored += self.resolution == IGNORE
-                if refused:
-                    done.refused += len(refused)
-                    done.refused_bytes = self.refuse(refused, done.refused_bytes)
-                yield done
-        finally:
-            db.session.rollback()
+        with storage.read() as connection:
+            # The addresses that earlier rows of the file would take. They may need more space than memory has.
+            connection.execute(text("CREATE TEMPORARY TABLE foreseen (email_key TEXT PRIMARY KEY)"))
+            try:
+                while chunk := list(map(self.judge, islice(rest, CHUNK))):
+                    keys = [email_key(new.fields["email"]) if new else None for _, new, _ in chunk]
+                    wanted = {"keys": sorted(filter(None, keys))}
+                    taken = {*connection.scalars(_taken, wanted), *connection.scalars(_foreseen, wanted)}
+                    free = set(wanted["keys"]) - taken
+                    if free:
+                        connection.execute(text("INSERT INTO foreseen VALUES (:key)"), [{"key": key} for key in free])
+                    done = self._foresee_chunk(chunk, keys, free, done)
+                    yield done
+            finally:
+                connection.execute(text("DROP TABLE foreseen"))
+
+    def _foresee_chunk(self, chunk: list[Judged], keys: list[str | None], free: set[str], done: Progress) -> Progress:
+        done = replace(done, rows=done.rows + len(chunk), stored=done.stored + len(free))
+        refused = []
+        for (row, new, reason), key in zip(chunk, keys, strict=True):
+            if key in free:
+                free.remove(key)
+            elif new is None or self.resolution is None:
+                refused.append((row, str(EmailTaken()) if new else reason))
+            else:
+                done.merged += self.resolution == MERGE
+                done.ignored += self.resolution == IGNORE
+        if refused:
+            done.refused += len(refused)
+            done.refused_bytes = self.refuse(refused, done.refused_bytes)
+        return done

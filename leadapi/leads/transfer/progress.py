@@ -1,13 +1,13 @@
-"""How far an import has come: kept beside the leads, so that one that was interrupted can go on."""
+"""The progress of an import, stored beside the leads, so that an interrupted import can continue."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from leadapi import storage
 from leadapi.leads.models import Import
-from leadapi.storage.database import begin_write, db, now
 
 imports = Import.metadata.tables["imports"]
 
@@ -29,7 +29,7 @@ class ImportedElsewhere(Exception):
 
 @dataclass
 class Progress:
-    """How many rows of a file are done, what became of them, and how long the file of refused ones is."""
+    """The numbers of processed rows by outcome, and the length of the file of refused rows."""
 
     rows: int = 0
     stored: int = 0
@@ -40,46 +40,43 @@ class Progress:
 
 
 def find(fingerprint: str) -> Progress | None:
-    """How far an import came that did not end; None where there is none."""
-    found = db.session.execute(_select, {"of": fingerprint}).one_or_none()
-    db.session.rollback()
+    """The progress of an import that did not end; None if there is none."""
+    with storage.read() as connection:
+        found = connection.execute(_select, {"of": fingerprint}).one_or_none()
     return Progress(*found) if found else None
 
 
 def begin(fingerprint: str) -> Progress:
-    """Remember an import that begins, and forget how far an earlier one came.
+    """Store that an import begins, and forget the progress of an earlier one.
 
-    :raises ImportedElsewhere: another process begins with it at this moment.
+    :raises ImportedElsewhere: another process begins it at this moment.
     """
-    begin_write()
-    db.session.execute(_delete, {"of": fingerprint})
-    values: dict[str, Any] = {"fingerprint": fingerprint, "started_at": now()}
+    values: dict[str, Any] = {"fingerprint": fingerprint, "started_at": storage.now()}
     try:
-        db.session.execute(_insert, values | asdict(Progress()))
-        db.session.commit()
+        with storage.write() as tx:
+            tx.execute(_delete, {"of": fingerprint})
+            tx.execute(_insert, values | asdict(Progress()))
     except IntegrityError as exc:
-        db.session.rollback()
         raise ImportedElsewhere from exc
     return Progress()
 
 
-def require(fingerprint: str, progress: Progress) -> None:
-    """Make sure, in the running transaction, that nobody has gone on meanwhile, nor will until it ends.
+def require(tx: Connection, fingerprint: str, progress: Progress) -> None:
+    """Make sure that no other process has continued the import, and lock its progress until `tx` ends.
 
-    :raises ImportedElsewhere: somebody has.
+    :raises ImportedElsewhere: another process has continued or restarted it.
     """
-    found = db.session.execute(_select.with_for_update(), {"of": fingerprint}).one_or_none()
+    found = tx.execute(_select.with_for_update(), {"of": fingerprint}).one_or_none()
     if found is None or Progress(*found) != progress:
         raise ImportedElsewhere
 
 
-def keep(fingerprint: str, progress: Progress) -> None:
-    """Remember it in the running transaction."""
-    db.session.execute(_update, {"of": fingerprint} | asdict(progress))
+def keep(tx: Connection, fingerprint: str, progress: Progress) -> None:
+    """Store the progress, as part of the transaction `tx`."""
+    tx.execute(_update, {"of": fingerprint} | asdict(progress))
 
 
 def end(fingerprint: str) -> None:
-    """Forget it, because it is done."""
-    begin_write()
-    db.session.execute(_delete, {"of": fingerprint})
-    db.session.commit()
+    """Delete the progress of an import that is complete."""
+    with storage.write() as tx:
+        tx.execute(_delete, {"of": fingerprint})

@@ -11,14 +11,14 @@ from pathlib import Path
 import orjson
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from conftest import MARKER, NewLead, Serve
 from leadapi import config
 from leadapi.leads.transfer import imports, progress
 from leadapi.leads.transfer.progress import Progress
-from leadapi.storage.database import db
+from leadapi.storage import db
 from servers import ROOT
 
 ROWS = 20_000
@@ -137,20 +137,18 @@ def run_until(app: Flask, path: Path, commits: int, *options: str) -> None:
     """Import a file until so many chunks are stored, and then write refused rows that are never committed."""
     left = [commits]
 
-    def commit() -> None:
+    def commit(_connection: Connection) -> None:
         if not left[0]:
             raise Interrupted
         left[0] -= 1
-        real()
 
     with app.app_context(), pytest.MonkeyPatch.context() as patch, suppress(Interrupted):
-        real = db.session.commit
         # The first is that of the progress.
-        patch.setattr(db.session, "commit", commit)
+        event.listen(db.engine, "commit", commit)
         patch.setattr(imports, "CHUNK", 100)
         result = app.test_cli_runner().invoke(args=["leads", "import", str(path), *options])
         assert isinstance(result.exception, Interrupted)
-        db.session.rollback()
+        event.remove(db.engine, "commit", commit)
 
 
 def test_the_refused_rows_of_what_was_not_stored_do_not_come_twice(app: Flask, count: Count, tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""The engine of an app: set-up for SQLite and PostgreSQL."""
+
+import select
+import sqlite3
+from typing import Any
+
+import psycopg
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from leadapi.config import IN_MEMORY, Settings
+from leadapi.storage.breaker import Breaker
+from leadapi.storage.types import Base
+from leadapi.storage.write_queue import WriteQueue
+
+# How long a request may wait for a connection, a lock or a statement before it is answered with 503.
+WAIT_SECONDS = 5
+
+db = SQLAlchemy(model_class=Base)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Give the app its engine. No connection is opened yet."""
+    url = settings.database_url
+    # Otherwise a traceback shows what people wrote.
+    options: dict[str, Any] = {"hide_parameters": True}
+    if url.database not in IN_MEMORY:
+        options |= {
+            "poolclass": QueuePool,
+            "pool_size": settings.threads,
+            "max_overflow": 0,
+            "pool_timeout": WAIT_SECONDS,
+        }
+    if url.get_backend_name() == "sqlite":
+        options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
+    else:
+        options["connect_args"] = {
+            "connect_timeout": WAIT_SECONDS - 1,
+            "tcp_user_timeout": WAIT_SECONDS * 1000,
+            "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS - 1}s"
+            " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+        }
+    # PostgreSQL calls wait on the network and release the GIL; SQLite calls use the CPU.
+    app.config["THREADS_AT_ONCE"] = 1 if url.get_backend_name() == "sqlite" else settings.threads
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    db.init_app(app)
+    app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            _prepare_sqlite(db.engine)
+        else:
+            _prepare_postgresql(db.engine)
+
+
+def is_in_memory(engine: Engine) -> bool:
+    """Whether the database is SQLite in memory, which all threads reach by one connection."""
+    return engine.dialect.name == "sqlite" and engine.url.database in IN_MEMORY
+
+
+def write_queue(connection: Connection) -> WriteQueue:
+    """The queue in which writers of this SQLite database wait."""
+    queue: WriteQueue = connection.info["write_queue"]
+    return queue
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Make SQLite durable and strict."""
+    queue = WriteQueue(None if is_in_memory(engine) else f"{engine.url.database}.lock")
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        record.info["write_queue"] = queue
+        # The driver's own transactions begin too late and lose updates; transactions.write begins them.
+        connection.isolation_level = None
+        # NORMAL may lose acknowledged commits when the power fails.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # Deleted rows are overwritten with zeros: an erasure must leave nothing in the pages of the table.
+        connection.execute("PRAGMA secure_delete = ON")
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
+            # Workers that start together on a new file must not all switch its mode.
+            with queue.turn(WAIT_SECONDS):
+                connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    """Spare PostgreSQL the round trips that a single statement does not need: BEGIN, ROLLBACK and a ping."""
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.autocommit = not connection.get_execution_options().get("transaction")
+
+    @event.listens_for(engine, "checkout")
+    def checkout(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:
+        # An idle connection has something to read only if the server has ended it. Polling the socket costs a
+        # microsecond, a ping costs a round trip.
+        readable = select.poll()
+        readable.register(connection.fileno(), select.POLLIN)
+        if connection.closed or readable.poll(0):
+            raise InvalidatePoolError

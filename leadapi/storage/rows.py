@@ -1,0 +1,105 @@
+"""Inserts and updates of any number of rows by one statement, which receives them as one JSON parameter.
+
+A multi-row VALUES clause has a parameter for every cell: for 4,000 rows of ten columns, PostgreSQL took 105 µs a
+row that way and takes 25 µs this way (.github/decisions/0005). The statement is the same for one row and for many,
+so that it is compiled once.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+# The name of the parameter.
+ROWS = "rows"
+
+
+class RowsInsert:
+    """An INSERT of rows given as mappings from column names to values.
+
+    :param names: the columns to fill; a row that lacks one has null there.
+    :param conflict: a unique column; rows whose value is taken are left out. None to fail instead.
+    :param returning: what to return of each inserted row.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        names: Sequence[str],
+        *,
+        conflict: str | None = None,
+        returning: Sequence[ColumnElement[Any]] = (),
+    ) -> None:
+        inserts: dict[str, Any] = {"sqlite": sqlite.insert(table), "postgresql": postgresql.insert(table)}
+        self._statements: dict[str, Any] = {}
+        for dialect, rows in _records(table, names).items():
+            statement = inserts[dialect].from_select(names, rows)
+            if conflict:
+                statement = statement.on_conflict_do_nothing(index_elements=[conflict])
+            self._statements[dialect] = statement.returning(*returning) if returning else statement
+
+    def execute(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
+        """Insert the rows in their order."""
+        return tx.execute(self._statements[tx.dialect.name], {ROWS: _json(rows)})
+
+
+class RowsUpdate:
+    """An UPDATE of rows that are found by their `id`.
+
+    :param names: the columns to set; a row that lacks one gets null there.
+    """
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self._statements: dict[str, Any] = {}
+        for dialect, rows in _records(table, ["id", *names]).items():
+            new = rows.subquery("new")
+            values = {name: new.c[name] for name in names}
+            self._statements[dialect] = update(table).where(table.c.id == new.c.id).values(values)
+
+    def execute(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Update the rows. Each must be there once."""
+        tx.execute(self._statements[tx.dialect.name], {ROWS: _json(rows)})
+
+
+def _records(table: Table, names: Sequence[str]) -> dict[str, Select[Any]]:
+    """The rows of the JSON parameter as a SELECT, for each database."""
+    rows = bindparam(ROWS, type_=Text)
+    objects = func.json_each(rows).table_valued("value")
+    cells = [func.json_extract(objects.c.value, literal_column(f"'$.{name}'")).label(name) for name in names]
+    columns = [column(name, table.c[name].type) for name in names]
+    records = func.json_to_recordset(cast(rows, JSON)).table_valued(*columns).render_derived(with_types=True)
+    return {
+        # In an INSERT, SQLite needs the WHERE to tell ON CONFLICT from the ON of a join.
+        "sqlite": select(*cells).where(true()),
+        "postgresql": select(*(records.c[name] for name in names)),
+    }
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return orjson.dumps(rows, _time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def _time_text(value: Any) -> str:
+    """A time as both databases read it: in UTC without a zone, the form in which SQLAlchemy stores it in SQLite."""
+    if not isinstance(value, datetime):
+        raise TypeError
+    return f"{value.astimezone(UTC).isoformat(' ')[:19]}.000000"

@@ -1,0 +1,186 @@
+"""Connections for reading and transactions for writing: every statement runs on one of these.
+
+Both give a SQLAlchemy connection, which is passed as an argument to the services that take part.
+"""
+
+import logging
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from flask import current_app
+from sqlalchemy import Connection, Engine, UniqueConstraint
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from leadapi.storage.breaker import Breaker
+from leadapi.storage.engines import WAIT_SECONDS, db, is_in_memory, write_queue
+from leadapi.storage.write_queue import WriteLockUnavailable
+
+# How long a checkpoint holds up other writers of SQLite while it waits for readers of old pages.
+CHECKPOINT_SECONDS = 0.2
+# How often a transaction is tried in which PostgreSQL found a deadlock.
+ATTEMPTS = 5
+DEADLOCK_DETECTED = "40P01"
+
+# The database cannot be reached. A client may repeat its request soon.
+UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
+
+# A connection in an open transaction.
+Transaction = Connection
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def read() -> Iterator[Connection]:
+    """A connection for statements that read. Each statement sees the database as it is when the statement starts.
+
+    :raises leadapi.storage.breaker.DatabaseUnavailable: the database did not answer a moment ago.
+    """
+    with _connect() as connection:
+        if is_in_memory(db.engine):
+            # All threads share its only connection, so readers take turns with writers.
+            with write_queue(connection).turn(WAIT_SECONDS):
+                yield connection
+        else:
+            yield connection
+
+
+@contextmanager
+def stream(rows: int) -> Iterator[Connection]:
+    """A connection whose results are read in pieces of so many rows, from one snapshot and in constant memory.
+
+    It may be closed outside of the app context.
+    """
+    with _connect() as connection:
+        yield connection.execution_options(yield_per=rows, transaction=True)
+
+
+@contextmanager
+def write(within: Connection | None = None, *, patience: float = WAIT_SECONDS) -> Iterator[Connection]:
+    """A transaction that commits at the end of the block, and rolls back if the block raises.
+
+    SQLite lets one connection write at a time, and a transaction that began by reading cannot always become a
+    writing one. So the transaction queues for the write lock and begins as a writing one.
+
+    :param within: an open transaction to take part in instead; its owner commits it.
+    :param patience: how many seconds to wait for the write lock at most.
+    :raises WriteLockUnavailable: others have been writing for too long.
+    :raises leadapi.storage.breaker.DatabaseUnavailable: the database did not answer a moment ago.
+    """
+    if within is not None:
+        yield within
+        return
+    with _connect() as connection, begin_write(connection, patience=patience):
+        yield connection
+
+
+@contextmanager
+def begin_write(connection: Connection, *, patience: float = WAIT_SECONDS) -> Iterator[None]:
+    """The transaction of `write`, on a connection that the caller has prepared."""
+    connection.execution_options(transaction=True)
+    with ExitStack() as transaction:
+        if connection.dialect.name == "sqlite":
+            # An impatient writer that gives up early does not prove that the database is locked.
+            with _breakers()["write"].attempt(*((WriteLockUnavailable,) if patience >= WAIT_SECONDS else ())):
+                deadline = time.monotonic() + patience
+                transaction.enter_context(write_queue(connection).turn(patience))
+                transaction.enter_context(connection.begin())
+                _begin_immediate(connection, deadline)
+        else:
+            transaction.enter_context(connection.begin())
+        yield
+
+
+def retries_deadlocks(operation: Callable[P, T]) -> Callable[P, T]:
+    """Decorator for an operation that owns its transaction: run it again when PostgreSQL ended it to break a deadlock.
+
+    An operation that was given an open transaction, as the keyword `within`, is left to the owner of that transaction.
+    """
+
+    @wraps(operation)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return operation(*args, **kwargs)
+            except OperationalError as exc:
+                if kwargs.get("within") is not None or getattr(exc.orig, "sqlstate", None) != DEADLOCK_DETECTED:
+                    raise
+        return operation(*args, **kwargs)
+
+    return run
+
+
+def checkpoint(engine: Engine) -> None:
+    """Truncate SQLite's write-ahead log, which holds pages as they were before an erasure.
+
+    Called after a commit, it raises nothing. If a reader still uses an old page, or another process has been
+    writing for too long, the log keeps its pages until the next call: at the end of an export, after the next
+    erasure, or at the next start.
+    """
+    if engine.dialect.name != "sqlite" or is_in_memory(engine):
+        return
+    try:
+        with engine.connect() as connection, write_queue(connection).turn(WAIT_SECONDS):
+            _set_busy_timeout(connection, CHECKPOINT_SECONDS)
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+    except (*UNREACHABLE, WriteLockUnavailable):
+        busy = True
+    if busy:
+        logger.warning("database.checkpoint_incomplete")
+
+
+def violated(exc: IntegrityError) -> str | None:
+    """The name of the constraint that refused a statement, or None where the driver does not tell."""
+    diagnostics = getattr(exc.orig, "diag", None)
+    if diagnostics is not None:
+        name: str | None = diagnostics.constraint_name
+        return name
+    # SQLite names the columns: "UNIQUE constraint failed: leads.email_key"
+    _, _, columns = str(exc.orig).partition("UNIQUE constraint failed: ")
+    table = db.metadata.tables.get(columns.partition(".")[0])
+    for constraint in table.constraints if table is not None else ():
+        if not isinstance(constraint, UniqueConstraint):
+            continue
+        if columns == ", ".join(f"{table}.{column.name}" for column in constraint.columns):
+            return str(constraint.name)
+    return None
+
+
+@contextmanager
+def _connect() -> Iterator[Connection]:
+    with _breakers()["connect"].attempt(*UNREACHABLE):
+        connection = db.engine.connect()
+    with connection:
+        yield connection
+
+
+def _breakers() -> dict[str, Breaker]:
+    breakers: dict[str, Breaker] = current_app.extensions["breakers"]
+    return breakers
+
+
+def _begin_immediate(connection: Connection, deadline: float) -> None:
+    driver: Any = connection.connection.driver_connection
+    try:
+        # Only another program can hold the database now. It gets the rest of the time.
+        _set_busy_timeout(connection, max(0, math.ceil(deadline - time.monotonic())))
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as exc:
+        raise WriteLockUnavailable(str(exc)) from exc
+
+
+def _set_busy_timeout(connection: Connection, seconds: float) -> None:
+    """Set how long SQLite waits for other programs."""
+    if connection.info.get("busy_seconds") != seconds:
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+        connection.info["busy_seconds"] = seconds
