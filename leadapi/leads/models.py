@@ -39,16 +39,12 @@ class Lead(Base):
 
 
 class LeadCount(Base):
-    """How many leads there are, kept instead of counted, so that it costs the same for any number.
+    """The kept totals of leads, so that a total costs the same for any number of leads.
 
-    `counted` is '' for all leads, 'source:x' for those from the source x and 'status:x' for those with
-    the status x, as far as the mark: the row 'mark' has the last id that is in the numbers. The few leads
-    after it are counted when somebody asks, so that a new one need not touch what is kept. Now and then a
-    new one moves the mark on.
-
-    Triggers do all this, in the transaction that changes the leads, so the total is exact after a bulk
-    insert by hand, a rollback or a crash, too. On PostgreSQL a count may have several rows, one for each
-    of the writers that were at work at the same time, and is their sum; see migrations 0002 and 0009.
+    `counted` is '' for all leads, 'source:x' and 'status:x' for those with the source or status x. The
+    numbers include leads up to the mark, whose id is in the row 'mark'; queries add the few leads after
+    it. On PostgreSQL a total may have several rows, and is their sum. Triggers maintain the table: see
+    migrations/count_triggers.py.
     """
 
     __tablename__ = "lead_counts"

@@ -122,7 +122,7 @@ inserting = (
     .returning(leads.c.id)
 )
 
-# On PostgreSQL, a lead can appear after one with a larger id: see migration 0002.
+# On PostgreSQL, a lead can appear after one with a larger id: see migrations/count_triggers.py.
 settled = Statement(select(func.settled_lead_id()))
 
 
@@ -230,6 +230,7 @@ reserving: dict[str, list[TextClause]] = {
     "postgresql": [text("SELECT nextval('leads_id_seq') FROM generate_series(1, :number)")],
 }
 
-# What PostgreSQL's writers have left of sources that no lead has any more: see migration 0002.
+# Delete the rows that PostgreSQL's concurrent writers have left of sources that no lead has any more: see
+# migrations/count_triggers.py.
 _emptied = select(counts.c.counted).group_by(counts.c.counted).having(func.sum(counts.c.number) == 0).subquery()
 sweep = select(func.take_from_lead_count(_emptied.c.counted, 0)).where(_emptied.c.counted.startswith("source:"))
