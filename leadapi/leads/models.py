@@ -55,16 +55,12 @@ IMPORTED = _fields("imported")
 
 
 class LeadCount(Base):
-    """A number of leads, kept up to date by triggers, so that reading it costs the same for any number of leads.
+    """The kept totals of leads, so that a total costs the same for any number of leads.
 
-    `counted` is '' for all leads, 'source:x' for those from the source x and 'status:x' for those with the status x.
-    The numbers include leads up to the mark: the row 'mark' has the id of the last lead that they include. The few
-    leads after the mark are counted when a total is read, so that an insert need not touch the numbers. About one
-    insert in 256 moves the mark.
-
-    The triggers run in the transaction that changes the leads, so totals stay exact after a bulk insert by hand, a
-    rollback or a crash. On PostgreSQL a number may have several rows, one for each of several concurrent writers,
-    and is their sum; see .github/decisions/0003 and migrations/triggers.
+    `counted` is '' for all leads, 'source:x' and 'status:x' for those with the source or status x. The
+    numbers include leads up to the mark, whose id is in the row 'mark'; queries add the few leads after
+    it. On PostgreSQL a total may have several rows, and is their sum. Triggers maintain the table: see
+    migrations/count_triggers.py.
     """
 
     __tablename__ = "lead_counts"

@@ -98,7 +98,7 @@ TIMES = ("created_from", "created_to")
 # The combinations of filters whose totals are kept by triggers.
 KEPT: tuple[frozenset[str], ...] = (frozenset(), frozenset(["source"]), frozenset(["status"]))
 
-# On PostgreSQL, a lead can appear after a lead with a larger id: see migrations/triggers/postgresql.sql.
+# On PostgreSQL, a lead can appear after a lead with a larger id: see migrations/count_triggers.py.
 settled = select(func.settled_lead_id())
 
 

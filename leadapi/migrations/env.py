@@ -1,4 +1,4 @@
-"""What Alembic runs for each of its commands. The transaction belongs to the caller."""
+"""The script that Alembic runs for each command, in the transaction of the caller."""
 
 from alembic import context
 
@@ -9,7 +9,7 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,
-    # SQLite can hardly change a table; Alembic makes a new one and copies the rows.
+    # Alembic's batch mode creates a new table and copies the rows, because SQLite's ALTER TABLE is limited.
     render_as_batch=connection.dialect.name == "sqlite",
 )
 context.run_migrations()

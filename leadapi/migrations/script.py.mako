@@ -8,5 +8,5 @@ down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    """Move on; existing data is kept."""
+    """Upgrade the schema; existing data is kept."""
     ${upgrades if upgrades else "pass"}

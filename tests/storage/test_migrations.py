@@ -1,4 +1,4 @@
-"""flask db, and what migrations keep."""
+"""The command flask db, and the migrations it runs."""
 
 import os
 import subprocess
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import alembic.command
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from conftest import MakeApp, body
 from leadapi import create_app
+from leadapi.migrations import count_triggers
 from leadapi.storage import db, schema
 from servers import ROOT
 
@@ -19,6 +20,46 @@ OLD_LEAD = """
     INSERT INTO leads (full_name, email, email_key, created_at)
     VALUES ('Zebedee Dee', 'z@example.com', 'z@example.com', '2026-02-28 10:00:00')
 """
+# The triggers and functions that migrations 0002 and 0005 once created, without their bodies.
+OLD_TRIGGERS = {
+    "sqlite": [
+        "CREATE TRIGGER count_new_lead AFTER INSERT ON leads BEGIN SELECT 1; END",
+        "CREATE TRIGGER count_deleted_lead AFTER DELETE ON leads BEGIN SELECT 1; END",
+        "CREATE TRIGGER count_moved_lead AFTER UPDATE OF source ON leads BEGIN SELECT 1; END",
+    ],
+    "postgresql": [
+        "CREATE FUNCTION settled_lead_id() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
+        "CREATE FUNCTION add_to_lead_count(what text, more bigint) RETURNS void LANGUAGE sql AS ''",
+        "CREATE FUNCTION take_from_lead_count(what text, less bigint) RETURNS void LANGUAGE sql AS ''",
+        *(
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+            for name in ("announce_new_leads", "count_leads", "count_moved_lead", "count_no_leads")
+        ),
+        *(
+            f"CREATE TRIGGER {name} {event} ON leads FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+            for name, event, function in (
+                ("announce_new_leads", "BEFORE INSERT", "announce_new_leads"),
+                ("count_new_leads", "AFTER INSERT", "count_leads"),
+                ("count_deleted_leads", "AFTER DELETE", "count_leads"),
+                ("count_moved_lead", "AFTER UPDATE", "count_moved_lead"),
+                ("count_no_leads", "AFTER TRUNCATE", "count_no_leads"),
+            )
+        ),
+    ],
+}
+DEFINITIONS = {
+    "sqlite": "SELECT sql FROM sqlite_master WHERE type = 'trigger' ORDER BY sql",
+    "postgresql": """
+        SELECT pg_get_functiondef(oid) AS sql FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+        ORDER BY sql
+    """,
+}
+
+
+def definitions(connection: Connection) -> list[str]:
+    """The SQL of every trigger and function in the database."""
+    return list(connection.scalars(text(DEFINITIONS[connection.dialect.name])))
 
 
 def test_upgrade_makes_the_schema_and_says_so(make_app: MakeApp, empty_database_url: str) -> None:
@@ -57,7 +98,7 @@ def test_a_command_that_only_looks_changes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "leads.db").exists()
     assert flask("db", "current").stdout == "None\n"
     assert flask("db", "check").returncode == 1
-    # These work with the schema, so they may make it, as the service itself does.
+    # Commands that use the schema may create it, as the service does.
     assert flask("keys", "list").returncode == 0
     assert flask("db", "check").returncode == 0
 
@@ -89,7 +130,7 @@ def test_many_may_migrate_at_once(empty_database_url: str) -> None:
     def start() -> None:
         try:
             create_app({"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "on"})
-        except Exception as exc:  # noqa: BLE001  # the test reports whatever it was
+        except Exception as exc:  # noqa: BLE001  # the assertion below shows it
             failures.append(exc)
 
     threads = [threading.Thread(target=start) for _ in range(6)]
@@ -118,6 +159,33 @@ def test_every_migration_keeps_the_leads_there_are(make_app: MakeApp, empty_data
     assert (lead["status"], lead["attributes"], lead["updated_at"]) == ("new", {}, lead["created_at"])
     (event,) = body(app.test_client().get("/leads/1/events"))["items"]
     assert (event["type"], event["time"], event["data"]) == ("lead.created", lead["created_at"], lead)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_triggers_of_a_migrated_database_are_those_of_their_file(
+    make_app: MakeApp, empty_database_url: str, backend: str, old: bool
+) -> None:
+    app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
+    with app.app_context():
+        with db.engine.connect().execution_options(transaction=True) as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            db.metadata.create_all(connection)
+            # Migrations may call it any number of times.
+            count_triggers.create(connection)
+            count_triggers.create(connection)
+            expected = definitions(connection)
+            connection.rollback()
+        if old:
+            with schema.exclusive_transaction() as connection:
+                alembic.command.upgrade(schema.alembic_config(connection), "0008")
+                for statement in OLD_TRIGGERS[backend]:
+                    connection.exec_driver_sql(statement)
+        schema.upgrade()
+
+        with db.engine.connect() as connection:
+            assert definitions(connection) == expected
+        assert expected
 
 
 def test_a_migration_that_fails_changes_nothing(make_app: MakeApp, empty_database_url: str) -> None:

@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Move on; existing data is kept."""
+    """Upgrade the schema; existing data is kept."""
     op.create_table(
         "leads",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

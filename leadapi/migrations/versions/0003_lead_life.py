@@ -1,4 +1,4 @@
-"""What becomes of a lead after it was captured: its status, its attributes, and its history."""
+"""Status, attributes and time of the last update of a lead, and the table of events."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-# The history of those that are there already begins as that of every other lead.
+# Existing leads get the event that a new lead gets when it is stored.
 CREATED = {
     "sqlite": """
         INSERT INTO events (lead_id, type, created_at, data)
@@ -29,8 +29,8 @@ CREATED = {
 
 
 def upgrade() -> None:
-    """Move on; existing data is kept."""
-    # With defaults that no row has to be rewritten for, and that an older version may rely on meanwhile.
+    """Upgrade the schema; existing data is kept."""
+    # Constant defaults: no row is rewritten, and an older version of the service can still insert leads.
     op.add_column("leads", sa.Column("status", sa.String(20), nullable=False, server_default="new"))
     op.add_column("leads", sa.Column("attributes", sa.Text(), nullable=False, server_default="{}"))
     op.add_column("leads", sa.Column("updated_at", sa.DateTime(timezone=True), nullable=True))

@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Move on; existing data is kept."""
+    """Upgrade the schema; existing data is kept."""
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(12), nullable=False),

@@ -1,4 +1,4 @@
-"""The tables of answers that are kept for requests sent again."""
+"""The tables of the responses that are kept for idempotency keys, and of the leads they contain."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Move on; existing data is kept."""
+    """Upgrade the schema; existing data is kept."""
     op.create_table(
         "idempotency_records",
         sa.Column("key_hash", sa.String(64), nullable=False),

@@ -1,4 +1,4 @@
-"""How far the imports of files have come."""
+"""The table of the progress of imports."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Move on; existing data is kept."""
+    """Upgrade the schema; existing data is kept."""
     op.create_table(
         "imports",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

@@ -1,4 +1,4 @@
-"""The table of what looked like a program's work."""
+"""The table of the leads that spam traps caught."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Move on; existing data is kept."""
+    """Upgrade the schema; existing data is kept."""
     op.create_table(
         "quarantine",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
