@@ -1,50 +1,144 @@
-"""The README says what is so."""
+"""The README and the guide describe the service as it is: settings, statuses, log events and every answer shown."""
 
+import os
 import re
-import shlex
 import shutil
+import sqlite3
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from conftest import Serve
+from conftest import Json
 from leadapi.config import SettingsSchema, load
-from servers import ROOT
+from servers import ROOT, Server
 
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+GUIDE = ROOT / "leadapi/guide"
+TOURS = [page for page in (README, *sorted(GUIDE.glob("*.md"))) if "```console\n" in page.read_text()]
+
+# These differ in every run. A page shows one time and one duration.
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+DURATION = re.compile(r"\d+\.\d seconds")
+TAG = re.compile('"[0-9a-f]{24}"')
+
+Run = Callable[[str], str]
+
+
+def steps(page: Path) -> list[tuple[str, str]]:
+    """The commands in the console blocks of a page, each with the output below it."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    # A command goes on in the next line after a backslash.
+    return [re.findall(r"\A((?:.*\\\n)*.*)\n([\s\S]*)\Z", part)[0] for part in parts]
+
+
+def with_tags(text: str, tags: dict[str, str]) -> str:
+    """The text with other ETags."""
+    return TAG.sub(lambda found: tags.get(found[0], found[0]), text)
+
+
+def rows(page: Path, first: str) -> dict[str, str]:
+    """The first two cells of the table rows whose first cell matches a pattern."""
+    return dict(re.findall(rf"^\| `?({first})`? \| (.+?) \|", page.read_text(), re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of the tours."""
+    return tmp_path_factory.mktemp("tours")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Iterator[Run]:
+    """Run a command as a reader would, against one server for all pages."""
+    # forms.md names this setting. It changes nothing for the other pages.
+    server = Server({"REDIRECT_URLS": "https://www.example.com/thanks"}, folder)
+    inherited = {name: os.environ[name] for name in ("COVERAGE_PROCESS_START", "COVERAGE_DATA") if name in os.environ}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environ = inherited | {"PATH": path, "PYTHONPATH": str(ROOT), "FLASK_APP": "wsgi"}
+
+    def run(command: str) -> str:
+        command = command.replace("http://127.0.0.1:8000", server.url)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=folder,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.stdout
+
+    yield run
+    server.stop()
+    # Printed, so that it is part of the whole run's log.
+    print(*server.lines, sep="\n")  # noqa: T201  # see conftest.py
+
+
+def empty(database: Path) -> None:
+    """Delete every row and start the ids at 1 again, so that a page does not depend on the pages before it."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if table not in ("alembic_version", "lead_counts"):
+                connection.execute(f"DELETE FROM {table}")
+
+
+@pytest.mark.parametrize("page", TOURS, ids=lambda page: page.name)
+def test_a_tour_shows_real_answers(page: Path, run: Run, folder: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is missing: apt-get install curl")
+    empty(folder / "app.db")
+    real_tags: dict[str, str] = {}
+
+    for command, shown in steps(page):
+        file = folder / command.removeprefix("cat ")
+        if command.startswith("cat ") and not file.exists():
+            # The reader makes this file.
+            file.write_text(shown)
+            continue
+        answer = run(with_tags(command, real_tags))
+        real_tags |= zip(TAG.findall(shown), TAG.findall(answer), strict=False)
+        answer = with_tags(answer, {real: tag for tag, real in real_tags.items()})
+        answer = DURATION.sub("0.1 seconds", TIME.sub("2026-02-28T10:00:00Z", answer))
+        assert answer.rstrip("\n") == shown.rstrip("\n"), command
+
+
+def test_the_readme_and_the_guide_have_tours() -> None:
+    assert README in TOURS
+    assert len(TOURS) > 1
+    assert all(steps(page) for page in TOURS)
 
 
 def test_the_table_of_settings_is_complete() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", README, re.MULTILINE))
+    settings = rows(README, "[A-Z_]+")
 
-    assert list(rows) == list(SettingsSchema().fields)
-    # Some depend on others, which is said in words.
-    assert load({name: default.strip("`") for name, default in rows.items() if " " not in default}) == load({})
-
-
-def test_the_tour_shows_real_answers(serve: Serve) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is missing: apt-get install curl")
-    server = serve()
-    steps = re.findall(r"^\$ (curl .+)\n(.+)$", README, re.MULTILINE)
-    assert len(steps) > 4
-
-    # A lead's tag is another one at another time.
-    shown_tag = tag = ""
-    for command, shown in steps:
-        here = command.replace("http://127.0.0.1:8000", server.url)
-        arguments = shlex.split(here.replace(shown_tag, tag) if tag else here)
-        answer = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.rstrip("\n")
-        if re.fullmatch('"[0-9a-f]{24}"', answer):
-            tag, shown_tag = answer, shown
-        else:
-            assert re.sub(r'"\d{4}-[^"]+?Z"', '"2026-02-28T10:00:00Z"', answer) == shown
-    assert tag
+    assert list(settings) == list(SettingsSchema().fields)
+    # Some defaults depend on other settings, which the table says in words.
+    assert load({name: default.strip("`") for name, default in settings.items() if " " not in default}) == load({})
 
 
-def test_the_map_of_the_code_is_complete() -> None:
-    described = set(re.findall(r"^  (\w+\.py|\w+/) ", README, re.MULTILINE))
-    there = {path.name for path in (ROOT / "leadapi").glob("*.py")}
-    there |= {f"{path.name}/" for path in (ROOT / "leadapi").iterdir() if (path / "__init__.py").exists()}
+def test_the_table_of_errors_has_every_status_of_the_document(document: Json) -> None:
+    answered = {
+        status
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        if "responses" in operation
+        for status in operation["responses"]
+        if status >= "400"
+    }
 
-    assert described == there
+    assert answered <= rows(GUIDE / "errors.md", r"\d{3}").keys()
+
+
+def test_the_table_of_log_events_is_complete() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "leadapi").rglob("*.py"))
+    logged = set(re.findall(r'logger\.\w+\(\s*"([a-z_]+(?:\.[a-z_]+)*)"', code))
+
+    assert logged
+    assert logged <= rows(GUIDE / "operations.md", r"[a-z_.]+").keys()

@@ -22,7 +22,7 @@ MARGIN = 30
 
 
 def stamp(seconds: float, secret: str = SECRET) -> str:
-    """What a page that was shown so long ago has, made as the README says."""
+    """What a page that was shown so long ago has, made as the guide says."""
     shown = str(int(time.time() - seconds))
     return f"{shown}.{hmac.new(secret.encode(), shown.encode(), hashlib.sha256).hexdigest()}"
 
@@ -152,8 +152,9 @@ def test_a_page_gets_the_time_it_is_shown(client: FlaskClient, new_lead: NewLead
     assert is_caught(client, new_lead(**body(response)))
 
 
-def test_the_readme_shows_how_to_make_one(client: FlaskClient, new_lead: NewLead) -> None:
-    (program,) = re.findall(r"^```python\n(.+?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+def test_the_guide_shows_how_to_make_one(client: FlaskClient, new_lead: NewLead) -> None:
+    page = (ROOT / "leadapi/guide/forms.md").read_text()
+    (program,) = re.findall(r"^```python\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
     names: Json = {"FORM_SECRET": SECRET, "hmac": hmac}
     # It has been there for an hour.
     names["time"] = SimpleNamespace(time=lambda: time.time() - HOUR)
