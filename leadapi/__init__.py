@@ -13,7 +13,7 @@ from leadapi.leads.views import blp as leads
 from leadapi.limits import policies as rate_limits
 from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
-from leadapi.storage import engines, schema
+from leadapi.storage import engines, schema, transactions
 from leadapi.storage.cli import commands as db_commands
 from leadapi.web import api, cors, docs, headers, pages, proxies
 
@@ -39,6 +39,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     pages.init_app(app, settings)
 
     engines.init_app(app, settings)
+    transactions.init_app(app)
     schema.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)

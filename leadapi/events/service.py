@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, Insert, Select, bindparam, delete, func, insert, select
 
 from leadapi import storage
 from leadapi.events.models import Event
@@ -19,7 +19,8 @@ ERASED = "lead.erased"
 
 events = Event.metadata.tables["events"]
 
-_insert = RowsInsert(events, ["lead_id", "type", "created_at", "actor", "data"])
+COLUMNS = ("lead_id", "type", "created_at", "actor", "data")
+_insert = RowsInsert(events, COLUMNS)
 _delete = delete(events).where(events.c.lead_id == bindparam("lead_id"))
 _count = select(func.count()).select_from(events).where(events.c.lead_id == bindparam("lead_id"))
 _page = (
@@ -60,6 +61,11 @@ def record(tx: Connection, happened: Sequence[NewEvent]) -> None:
     """Write events in this order, as part of the transaction `tx`."""
     if happened:
         _insert.execute(tx, [vars(event) for event in happened])
+
+
+def recording(source: Select[Any]) -> Insert:
+    """The statement that writes the events whose `COLUMNS` a SELECT gives. On PostgreSQL it can be part of another."""
+    return insert(events).from_select(COLUMNS, source)
 
 
 def forget(tx: Connection, lead_id: int) -> None:

@@ -21,6 +21,7 @@ from leadapi.leads.merging import Difference, changed_row, differences
 from leadapi.leads.models import MERGED
 from leadapi.leads.representations import ShownLead, echo, shown
 from leadapi.quarantine import service as quarantine
+from leadapi.storage.rows import parameters
 
 # What to do with a repeat, a new lead whose address is stored already. Otherwise it is refused.
 MERGE = "merge-duplicates"
@@ -115,8 +116,10 @@ def _store(
     firsts: dict[str, NewLead] = {}
     for new, key in new_leads:
         firsts.setdefault(key, new)
-    created, existing = _insert_or_lock(tx, firsts, time, lock=on_repeat is not None)
-    taken = _ids_of(tx, firsts.keys() - created.keys()) if on_repeat is None and by.may("read") else {}
+    created, existing = _insert_or_lock(tx, firsts, by, time, lock=on_repeat is not None)
+    refused = firsts.keys() - created.keys() if on_repeat is None else ()
+    # Who may not read leads does not learn which lead has the address.
+    taken = _ids_of(tx, refused) if refused and by.may("read") else {}
     states = _States(created | existing, time)
     outcomes: list[Capture] = []
     happened: list[NewEvent] = []
@@ -124,7 +127,6 @@ def _store(
     for new, key in new_leads:
         if lead := pending.pop(key, None):
             outcomes.append(Capture(lead, created=True))
-            happened.append(_event(events.CREATED, lead.id, by, time, lead.json))
         elif on_repeat is None:
             outcomes.append(Capture(None, refusal=EmailTaken(taken.get(key))))
         else:
@@ -146,9 +148,9 @@ def _store(
 
 
 def _insert_or_lock(
-    tx: Connection, new_leads: Mapping[str, NewLead], time: datetime, *, lock: bool
+    tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: datetime, *, lock: bool
 ) -> tuple[dict[str, ShownLead], dict[str, ShownLead]]:
-    """Insert the leads whose address is free; lock the stored leads that have the other addresses.
+    """Insert the leads whose address is free, with their events; lock the stored leads that have the other addresses.
 
     :param new_leads: by the key of the address.
     :return: the inserted and the locked leads, by the key of the address.
@@ -157,7 +159,7 @@ def _insert_or_lock(
     missing = set(new_leads)
     for _ in range(ATTEMPTS):
         rows = [_row(new_leads[key], key, time) for key in new_leads if key in missing]
-        inserted |= _by_key(queries.inserting.execute(tx, rows).all())
+        inserted |= _insert(tx, rows, by, time)
         missing -= inserted.keys()
         locked = _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(missing)}).all()) if lock and missing else {}
         missing -= locked.keys()
@@ -165,6 +167,16 @@ def _insert_or_lock(
         if not lock or not missing:
             return inserted, locked
     raise storage.WriteLockUnavailable("other transactions keep erasing the lead")
+
+
+def _insert(tx: Connection, rows: Sequence[Mapping[str, Any]], by: Caller, time: datetime) -> dict[str, ShownLead]:
+    """The inserted leads, by the key of the address."""
+    if tx.dialect.name == "postgresql":
+        values = {**parameters(rows), "time": time, "actor": by.key_id}
+        return _by_key(tx.execute(queries.insert_and_record, values).all())
+    inserted = _by_key(queries.inserting.execute(tx, rows).all())
+    events.record(tx, [_event(events.CREATED, lead.id, by, time, lead.json) for lead in inserted.values()])
+    return inserted
 
 
 def _row(new: NewLead, key: str, time: datetime) -> dict[str, Any]:
@@ -181,8 +193,6 @@ def _by_key(rows: Sequence[Row[Any]]) -> dict[str, ShownLead]:
 
 def _ids_of(tx: Connection, keys: Collection[str]) -> dict[str, int]:
     """The ids of the leads that have these addresses, by the key of the address."""
-    if not keys:
-        return {}
     return {row.email_key: row.id for row in tx.execute(queries.ids_by_key, {"keys": sorted(keys)})}
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    literal,
     literal_column,
     select,
     text,
@@ -24,7 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from leadapi.events import service as events
 from leadapi.leads.models import MERGED, SHOWN, Lead, LeadCount
+from leadapi.storage import UTCDateTime
 from leadapi.storage.rows import RowsInsert, RowsUpdate
 
 leads = Lead.metadata.tables["leads"]
@@ -162,6 +165,16 @@ locked_by_key = locked.where(leads.c.email_key.in_(bindparam("keys", expanding=T
 STORED = tuple(column.name for column in leads.c if column.name != "id")
 # A lead whose address is taken is left out.
 inserting = RowsInsert(leads, STORED, conflict="email_key", returning=[leads.c.id, leads.c.email_key, lead_json])
+# On PostgreSQL, the same together with the events that tell of it: one round trip (.github/decisions/0005).
+_new = inserting.statements["postgresql"].cte("new")
+_created = select(
+    _new.c.id,
+    literal(events.CREATED, Text),
+    bindparam("time", type_=UTCDateTime),
+    bindparam("actor", type_=Text),
+    _new.c.json,
+)
+insert_and_record = select(_new.c.id, _new.c.email_key, _new.c.json).add_cte(events.recording(_created).cte("recorded"))
 updating = RowsUpdate(leads, [*MERGED, "email_key", "updated_at"])
 ids_by_key = select(leads.c.id, leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
 erasing = delete(leads).where(leads.c.id == bindparam("lead_id"))

@@ -1,9 +1,18 @@
 """The database: engines, transactions, column types, and the version of the schema."""
 
-from leadapi.storage.breaker import DatabaseUnavailable
 from leadapi.storage.engines import db
-from leadapi.storage.transactions import Transaction, checkpoint, read, retries_deadlocks, stream, violated, write
-from leadapi.storage.types import Base, Identity, UTCDateTime, now
+from leadapi.storage.transactions import (
+    DatabaseUnavailable,
+    Transaction,
+    checkpoint,
+    now,
+    read,
+    retries_deadlocks,
+    stream,
+    violated,
+    write,
+)
+from leadapi.storage.types import Base, Identity, UTCDateTime
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 __all__ = [

@@ -9,7 +9,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from leadapi.storage import schema
-from leadapi.storage.breaker import DatabaseUnavailable
+from leadapi.storage.transactions import DatabaseUnavailable
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 

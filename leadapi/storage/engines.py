@@ -12,7 +12,6 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from leadapi.config import IN_MEMORY, Settings
-from leadapi.storage.breaker import Breaker
 from leadapi.storage.types import Base
 from leadapi.storage.write_queue import WriteQueue
 
@@ -48,7 +47,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
-    app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             _prepare_sqlite(db.engine)
@@ -61,18 +59,13 @@ def is_in_memory(engine: Engine) -> bool:
     return engine.dialect.name == "sqlite" and engine.url.database in IN_MEMORY
 
 
-def write_queue(connection: Connection) -> WriteQueue:
-    """The queue in which writers of this SQLite database wait."""
-    queue: WriteQueue = connection.info["write_queue"]
-    return queue
-
-
 def _prepare_sqlite(engine: Engine) -> None:
     """Make SQLite durable and strict."""
     queue = WriteQueue(None if is_in_memory(engine) else f"{engine.url.database}.lock")
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        # Read by transactions.py.
         record.info["write_queue"] = queue
         # The driver's own transactions begin too late and lose updates; transactions.write begins them.
         connection.isolation_level = None
@@ -93,7 +86,9 @@ def _prepare_postgresql(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
-        driver.autocommit = not connection.get_execution_options().get("transaction")
+        autocommit = not connection.get_execution_options().get("transaction")
+        if driver.autocommit != autocommit:
+            driver.autocommit = autocommit
 
     @event.listens_for(engine, "checkout")
     def checkout(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:

@@ -29,9 +29,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-# The name of the parameter.
-ROWS = "rows"
-
 
 class RowsInsert:
     """An INSERT of rows given as mappings from column names to values.
@@ -50,16 +47,17 @@ class RowsInsert:
         returning: Sequence[ColumnElement[Any]] = (),
     ) -> None:
         inserts: dict[str, Any] = {"sqlite": sqlite.insert(table), "postgresql": postgresql.insert(table)}
-        self._statements: dict[str, Any] = {}
+        # By the name of the dialect; its parameters are those of `parameters`.
+        self.statements: dict[str, Any] = {}
         for dialect, rows in _records(table, names).items():
             statement = inserts[dialect].from_select(names, rows)
             if conflict:
                 statement = statement.on_conflict_do_nothing(index_elements=[conflict])
-            self._statements[dialect] = statement.returning(*returning) if returning else statement
+            self.statements[dialect] = statement.returning(*returning) if returning else statement
 
     def execute(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
         """Insert the rows in their order."""
-        return tx.execute(self._statements[tx.dialect.name], {ROWS: _json(rows)})
+        return tx.execute(self.statements[tx.dialect.name], parameters(rows))
 
 
 class RowsUpdate:
@@ -77,12 +75,17 @@ class RowsUpdate:
 
     def execute(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Update the rows. Each must be there once."""
-        tx.execute(self._statements[tx.dialect.name], {ROWS: _json(rows)})
+        tx.execute(self._statements[tx.dialect.name], parameters(rows))
+
+
+def parameters(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The parameters of a statement for these rows."""
+    return {"rows": orjson.dumps(rows, _time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()}
 
 
 def _records(table: Table, names: Sequence[str]) -> dict[str, Select[Any]]:
     """The rows of the JSON parameter as a SELECT, for each database."""
-    rows = bindparam(ROWS, type_=Text)
+    rows = bindparam("rows", type_=Text)
     objects = func.json_each(rows).table_valued("value")
     cells = [func.json_extract(objects.c.value, literal_column(f"'$.{name}'")).label(name) for name in names]
     columns = [column(name, table.c[name].type) for name in names]
@@ -92,10 +95,6 @@ def _records(table: Table, names: Sequence[str]) -> dict[str, Select[Any]]:
         "sqlite": select(*cells).where(true()),
         "postgresql": select(*(records.c[name] for name in names)),
     }
-
-
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return orjson.dumps(rows, _time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
 def _time_text(value: Any) -> str:

@@ -17,9 +17,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from leadapi.config import Settings
-from leadapi.storage.breaker import DatabaseUnavailable
 from leadapi.storage.engines import db, is_in_memory
-from leadapi.storage.transactions import begin_write, checkpoint, read, write
+from leadapi.storage.transactions import DatabaseUnavailable, begin_write, checkpoint, read, write
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 # An arbitrary number that names the PostgreSQL lock under which one host at a time migrates.

@@ -6,19 +6,20 @@ Both give a SQLAlchemy connection, which is passed as an argument to the service
 import logging
 import math
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy import Connection, Engine, UniqueConstraint
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from leadapi.storage.breaker import Breaker
-from leadapi.storage.engines import WAIT_SECONDS, db, is_in_memory, write_queue
+from leadapi.storage.engines import WAIT_SECONDS, db, is_in_memory
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 # How long a checkpoint holds up other writers of SQLite while it waits for readers of old pages.
@@ -39,16 +40,60 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class DatabaseUnavailable(Exception):
+    """The database did not answer the last request that tried it, and another request is trying it now."""
+
+    def __init__(self) -> None:
+        super().__init__("the database did not answer, and another request is trying it")
+
+
+class Breaker:
+    """Keeps an unreachable database from holding all threads, each for as long as one may wait for it."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._probe = threading.Lock()
+
+    @contextmanager
+    def attempt(self, *failures: type[Exception]) -> Iterator[None]:
+        """Run the block. If it raises one of `failures`, only one thread at a time may try until one succeeds.
+
+        :raises DatabaseUnavailable: the last attempt failed, and another thread is trying.
+        """
+        is_probe = self._is_open
+        if is_probe and not self._probe.acquire(blocking=False):
+            raise DatabaseUnavailable
+        try:
+            yield
+            self._is_open = False
+        except failures:
+            self._is_open = True
+            raise
+        finally:
+            if is_probe:
+                self._probe.release()
+
+
+def init_app(app: Flask) -> None:
+    """Give the app its breakers, one for connecting and one for SQLite's write lock."""
+    app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
+
+
+def now() -> datetime:
+    """The current time to the second, the precision that clients see."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 @contextmanager
 def read() -> Iterator[Connection]:
     """A connection for statements that read. Each statement sees the database as it is when the statement starts.
 
-    :raises leadapi.storage.breaker.DatabaseUnavailable: the database did not answer a moment ago.
+    :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
     with _connect() as connection:
         if is_in_memory(db.engine):
             # All threads share its only connection, so readers take turns with writers.
-            with write_queue(connection).turn(WAIT_SECONDS):
+            with connection.info["write_queue"].turn(WAIT_SECONDS):
                 yield connection
         else:
             yield connection
@@ -74,7 +119,7 @@ def write(within: Connection | None = None, *, patience: float = WAIT_SECONDS) -
     :param within: an open transaction to take part in instead; its owner commits it.
     :param patience: how many seconds to wait for the write lock at most.
     :raises WriteLockUnavailable: others have been writing for too long.
-    :raises leadapi.storage.breaker.DatabaseUnavailable: the database did not answer a moment ago.
+    :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
     if within is not None:
         yield within
@@ -92,7 +137,7 @@ def begin_write(connection: Connection, *, patience: float = WAIT_SECONDS) -> It
             # An impatient writer that gives up early does not prove that the database is locked.
             with _breakers()["write"].attempt(*((WriteLockUnavailable,) if patience >= WAIT_SECONDS else ())):
                 deadline = time.monotonic() + patience
-                transaction.enter_context(write_queue(connection).turn(patience))
+                transaction.enter_context(connection.info["write_queue"].turn(patience))
                 transaction.enter_context(connection.begin())
                 _begin_immediate(connection, deadline)
         else:
@@ -129,7 +174,7 @@ def checkpoint(engine: Engine) -> None:
     if engine.dialect.name != "sqlite" or is_in_memory(engine):
         return
     try:
-        with engine.connect() as connection, write_queue(connection).turn(WAIT_SECONDS):
+        with engine.connect() as connection, connection.info["write_queue"].turn(WAIT_SECONDS):
             _set_busy_timeout(connection, CHECKPOINT_SECONDS)
             busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
     except (*UNREACHABLE, WriteLockUnavailable):

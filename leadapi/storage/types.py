@@ -45,8 +45,3 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def now() -> datetime:
-    """The current time to the second, the precision that clients see."""
-    return datetime.now(UTC).replace(microsecond=0)

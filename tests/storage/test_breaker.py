@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from leadapi.storage.breaker import Breaker, DatabaseUnavailable
+from leadapi.storage.transactions import Breaker, DatabaseUnavailable
 
 
 class Down(Exception):
