@@ -10,23 +10,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from leadapi import logs
 from leadapi.config import Settings
-from leadapi.keys import service
+from leadapi.keys import openapi, service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
 from leadapi.storage.write_queue import WriteLockUnavailable
-from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement
-
-# What nobody thought about is for nobody else.
-UNMARKED = Requirement("admin")
+from leadapi.web.openapi import Document, marks_of
+from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement, requirement_of
 
 logger = logging.getLogger(__name__)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Guard the operations, unless AUTH=off: then keys are not looked at at all.
+def init_app(app: Flask, settings: Settings, document: Document) -> None:
+    """Guard the operations, unless AUTH=off: then keys are not looked at.
 
-    What wants to know the caller before each request has to be added after this.
+    Add other functions that need the caller before each request after this one.
     """
+    openapi.describe(document, settings)
     if settings.auth:
         app.before_request(Guard(app, public_capture=settings.public_capture).admit)
     elif settings.env != "local":
@@ -87,8 +86,7 @@ class Guard:
             return OPEN
         view: Any = getattr(self._app.view_functions[endpoint], "view_class", None)
         function = getattr(view, "get" if method == "HEAD" else method.lower(), None)
-        requirement: Requirement = getattr(function, "_apidoc", {}).get("requires", UNMARKED)
-        return requirement
+        return requirement_of(marks_of(function))
 
     def _note_use_later(self, response: Response) -> Response:
         """Note the use when all is sent: nobody waits for it, and no transaction of the request has to do with it."""

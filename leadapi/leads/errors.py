@@ -1,10 +1,14 @@
 """What can go wrong with leads, in business words."""
 
+# How many attributes a lead can have, and how large they can be together, as UTF-8 JSON.
+MAX_ATTRIBUTES = 50
+MAX_ATTRIBUTES_BYTES = 16 * 1024
+
 
 class EmailTaken(Exception):
     """Another lead has this email address, perhaps in another spelling.
 
-    :param lead_id: which one, where it is known and the caller may know it.
+    :param lead_id: the other lead, where it is known and the caller may know it.
     """
 
     def __init__(self, lead_id: int | None = None) -> None:
@@ -38,7 +42,3 @@ class TooManyAttributes(Exception):
 
     def __str__(self) -> str:
         return "This field is not valid: attributes."
-
-
-# How many attributes are kept of a lead.
-MAX_ATTRIBUTES = 50

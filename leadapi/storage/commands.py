@@ -8,7 +8,6 @@ from alembic.util import CommandError
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from leadapi.errors import UNDEFINED
 from leadapi.storage import schema
 from leadapi.storage.database import db
 from leadapi.storage.write_queue import WriteLockUnavailable
@@ -24,7 +23,7 @@ class DatabaseGroup(AppGroup):
             cause = getattr(exc, "orig", None) or exc
             raise click.ClickException(f"The database cannot answer: {cause}") from exc
         except ProgrammingError as exc:
-            if getattr(exc.orig, "sqlstate", None) in UNDEFINED:
+            if schema.lacks_schema(exc):
                 raise click.ClickException(str(schema.SchemaNotCurrent())) from exc
             raise
         except (CommandError, schema.SchemaNotCurrent) as exc:

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import Flask, current_app
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from leadapi.config import IN_MEMORY, Settings
 from leadapi.storage.database import db, scrub
@@ -22,6 +22,8 @@ from leadapi.storage.write_queue import WriteLockUnavailable
 
 # Any number will do: it names the PostgreSQL lock under which one host at a time migrates.
 ADVISORY_LOCK = 5_117_317
+# PostgreSQL's undefined_table and undefined_column.
+UNDEFINED = {"42P01", "42703"}
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +89,11 @@ def require_current() -> None:
     except CommandError as exc:
         # The database has a version that this code does not know.
         raise SchemaNewer from exc
+
+
+def lacks_schema(error: ProgrammingError) -> bool:
+    """Whether PostgreSQL refused a statement because its tables or columns do not exist yet."""
+    return getattr(error.orig, "sqlstate", None) in UNDEFINED
 
 
 def current() -> str | None:
