@@ -1,4 +1,4 @@
-"""Who asks, and what they may know."""
+"""The caller of the current request."""
 
 from flask import g
 
@@ -6,11 +6,11 @@ from leadapi.keys.service import ALL
 
 
 def actor() -> str | None:
-    """The id of the key that a request came with, for the history; None without a key."""
+    """The id of the caller's key, for the history; None without a key."""
     key_id: str | None = g.get("key_id")
     return key_id
 
 
 def may(scope: str) -> bool:
-    """Whether who asks may do what the scope allows; with AUTH=off everybody may."""
+    """Whether the caller has the scope. With AUTH=off, every caller has all of them."""
     return scope in g.get("scopes", ALL)

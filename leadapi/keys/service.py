@@ -1,4 +1,4 @@
-"""What can be done with keys."""
+"""Creates, lists, revokes and finds keys."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from leadapi.keys.models import ApiKey
 from leadapi.keys.texts import KeyText, make_key
 from leadapi.storage.database import begin_write, db, now
 
-# What each scope lets its holder do. Only admin includes others: who may write may not read.
+# The scopes and what they allow. Only admin includes others: write does not include read.
 SCOPES = {
     "capture": "capture leads",
     "read": "look at leads",
@@ -20,7 +20,7 @@ SCOPES = {
 }
 ALL = frozenset(SCOPES)
 
-# A use is noted when the one noted last is older than this, and by who gets to write this soon.
+# A use is recorded at most this often, and only if the write lock is free within this time.
 USE_NOTED_EVERY = timedelta(minutes=1)
 USE_PATIENCE_SECONDS = 0.1
 
@@ -28,7 +28,7 @@ _keys = ApiKey.metadata.tables["api_keys"]
 _find = select(_keys.c.secret_hash, _keys.c.scopes, _keys.c.expires_at, _keys.c.revoked_at, _keys.c.last_used_at).where(
     _keys.c.id == bindparam("key_id")
 )
-# Whoever is noting a use of the same key right now notes this one, too.
+# If another process holds the row, it is recording a use of the same key.
 _note_use = (
     update(_keys)
     .where(
@@ -45,20 +45,20 @@ _note_use = (
 
 @dataclass(frozen=True)
 class StoredKey:
-    """What a key opens, and until when."""
+    """A key as it is stored."""
 
     key_id: str
     secret_hash: bytes
     scopes: frozenset[str]
     expires_at: datetime | None
     revoked: bool
-    # Whether a use should be noted: see `note_use`.
+    # Whether a use should be recorded: see `note_use`.
     use_is_due: bool
 
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key that was just made. Its text cannot be had again."""
+    """A new key. Its text is not stored."""
 
     key_id: str
     text: str
@@ -67,7 +67,7 @@ class NewKey:
 def create_key(*, name: str, scopes: Iterable[str], expires_at: datetime | None = None) -> NewKey:
     """Store a new key.
 
-    :param name: what people call it, at most 100 characters.
+    :param name: at most 100 characters.
     :param scopes: some of SCOPES.
     """
     key = make_key()
@@ -87,12 +87,12 @@ def create_key(*, name: str, scopes: Iterable[str], expires_at: datetime | None 
 
 
 def list_keys() -> Sequence[ApiKey]:
-    """All keys there ever were, oldest first."""
+    """All keys, including expired and revoked ones, oldest first."""
     return db.session.scalars(select(ApiKey).order_by(ApiKey.created_at, ApiKey.id)).all()
 
 
 def revoke_key(key_id: str) -> None:
-    """Let a key open nothing any more. A key that is revoked already stays as it is.
+    """Revoke a key. A key that is already revoked stays as it is.
 
     :raises KeyUnknown: there is none with this id.
     """
@@ -105,15 +105,15 @@ def revoke_key(key_id: str) -> None:
 
 
 def find_key(text: KeyText) -> StoredKey | None:
-    """What is stored under the public id of a key; None if nothing is.
+    """The stored key with this public id, or None.
 
-    On a connection of its own: the session's transaction belongs to what the request is for.
+    It uses its own connection, because the session's transaction belongs to the view.
     """
     with db.engine.connect() as connection:
         row = connection.execute(_find, {"key_id": text.key_id}).one_or_none()
     if row is None:
         return None
-    # Who may do everything has every scope, so that nobody has to think of it again.
+    # admin is expanded here, so that callers only check for one scope.
     scopes = frozenset(row.scopes.split())
     return StoredKey(
         key_id=text.key_id,
@@ -126,10 +126,10 @@ def find_key(text: KeyText) -> StoredKey | None:
 
 
 def note_use(key_id: str) -> None:
-    """Store that a key was used just now, unless that was noted within a minute.
+    """Record that a key was used now, unless a use was recorded within a minute.
 
     :raises sqlalchemy.exc.SQLAlchemyError: the database cannot do it now.
-    :raises leadapi.storage.write_queue.WriteLockUnavailable: others were writing for all the time this may take.
+    :raises leadapi.storage.write_queue.WriteLockUnavailable: the write lock stayed taken.
     """
     time = now()
     options = {"writes": True, "patience": USE_PATIENCE_SECONDS}

@@ -37,7 +37,7 @@ def marks_of(function: object) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation while its part of the document is built.
+    """An operation while its part of the document is being built.
 
     :param doc: the OpenAPI operation object. `responses` maps a status to a response, or to the name of a component.
     :param marks: see `mark`.
