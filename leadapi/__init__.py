@@ -8,6 +8,7 @@ from leadapi import config, errors, health, logs
 from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
+from leadapi.leads import openapi as leads_openapi
 from leadapi.leads.cli import commands as leads_commands
 from leadapi.leads.views import blp as leads
 from leadapi.limits import policies as rate_limits
@@ -15,27 +16,28 @@ from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
 from leadapi.storage import engines, schema, transactions
 from leadapi.storage.cli import commands as db_commands
-from leadapi.web import api, cors, docs, headers, pages, proxies
+from leadapi.web import api, cors, docs, headers, outages, pages, proxies
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """Build the WSGI application.
 
     :param environ: settings to use instead of the process environment and `.env`.
-    :raises leadapi.config.ConfigError: some settings are wrong; its message names every one.
+    :raises leadapi.config.ConfigError: some settings are wrong; its message names each of them.
     """
     settings = config.load(environ)
 
     app = Flask(__name__, static_folder=None)
-    # Otherwise //leads is redirected to whatever the request calls its host.
+    # Otherwise Werkzeug redirects //leads to the host that the request names.
     app.url_map.merge_slashes = False
-    # Every request goes through these from top to bottom.
+    rest = api.init_app(app, settings)
+    # Every request passes through these from top to bottom.
     logs.init_app(app, settings)
     proxies.init_app(app, settings)
     headers.init_app(app)
     cors.init_app(app, settings)
-    guard.init_app(app, settings)
-    rate_limits.init_app(app, settings)
+    guard.init_app(app, settings, rest.document)
+    rate_limits.init_app(app, settings, rest.document)
     pages.init_app(app, settings)
 
     engines.init_app(app, settings)
@@ -44,12 +46,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)
-    errors.init_app(app)
-    once.init_app(app, settings)
+    outages.init_app(app)
+    errors.init_app(app, rest.document)
+    once.init_app(app, settings, rest.document)
     traps.init_app(app, settings)
     docs.init_app(app)
+    leads_openapi.init_app(rest.document)
 
-    rest = api.init_app(app, settings)
     rest.register_blueprint(leads)
     rest.register_blueprint(forms)
     rest.register_blueprint(health.blp)

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it do its work?"""
+"""Liveness and readiness."""
 
 from flask.views import MethodView
 from marshmallow import fields, validate
@@ -13,7 +13,7 @@ blp = Blueprint("health", __name__, description="For load balancers and orchestr
 
 
 class HealthSchema(ShownSchema):
-    """All is well."""
+    """The service is well."""
 
     status = fields.String(required=True, validate=validate.Equal("ok"))
 
@@ -22,11 +22,11 @@ class HealthSchema(ShownSchema):
 class HealthView(MethodView):
     """Liveness."""
 
-    @blp.doc(operationId="getHealth")
+    @blp.doc(operationId="getHealth", description="Touches nothing else, not even the database.")
     @blp.requires(None)
     @blp.response(200, HealthSchema, example=OK)
     def get(self) -> dict[str, str]:
-        """Tell that the process is alive; it touches nothing else"""
+        """Tell that the process is alive"""
         return OK
 
 
@@ -34,7 +34,7 @@ class HealthView(MethodView):
 class ReadyView(MethodView):
     """Readiness."""
 
-    @blp.doc(operationId="getReadiness")
+    @blp.doc(operationId="getReadiness", description="Answers 503 until then.")
     @blp.requires(None)
     @blp.response(200, HealthSchema, example=OK)
     @blp.refuses(500, 503)

@@ -37,6 +37,11 @@ def validator(document: Json, schema: Json) -> Draft202012Validator:
     return Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
 
 
+def examples(content: Json) -> list[Any]:
+    """The example of a body, or each of its examples."""
+    return [each["value"] for each in content["examples"].values()] if "examples" in content else [content["example"]]
+
+
 def json_or_text(value: str) -> Any:
     """The value of a header: a number where it is one."""
     return int(value) if value.isdecimal() else value
@@ -45,7 +50,8 @@ def json_or_text(value: str) -> Any:
 def faults(document: Json, schema: Json, value: Any) -> list[str]:
     """What is wrong with a value by a schema of the document; a field that it does not name is."""
     schemas = {
-        name: {"additionalProperties": False, **each} for name, each in document["components"]["schemas"].items()
+        name: {"additionalProperties": False, **each} if each.get("type") == "object" else each
+        for name, each in document["components"]["schemas"].items()
     }
     closed = {"components": {**document["components"], "schemas": schemas}}
     return [f"{error.instance_path}: {error.message}" for error in validator(closed, schema).iter_errors(value)]

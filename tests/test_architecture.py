@@ -35,20 +35,6 @@ LAYERS = [
     {"storage"},
     {"config", "logs"},
 ]
-# These imports still run back up; each step of the rebuild removes some.
-PENDING = {
-    ("leadapi/idempotency/once.py", "errors"),
-    ("leadapi/leads/views.py", "errors"),
-    ("leadapi/server/connections.py", "errors"),
-    ("leadapi/storage/commands.py", "errors.UNDEFINED"),
-    ("leadapi/web/api.py", "errors"),
-    ("leadapi/web/api.py", "idempotency.once"),
-    ("leadapi/web/api.py", "limits.policies"),
-    ("leadapi/web/problems.py", "errors"),
-    ("leadapi/web/problems.py", "idempotency.once"),
-    ("leadapi/web/problems.py", "keys.errors"),
-    ("leadapi/web/problems.py", "limits.policies"),
-}
 # A feature shows these modules to other features.
 SHOWN = {"errors", "schemas", "service"}
 # Decorators and request values that stand between two features' views.
@@ -102,8 +88,6 @@ def test_imports_go_down(path: Path) -> None:
         other = name.split(".")[1:]
         if other[0] == own[0] or (path.name == "env.py" and other[0] == "storage"):
             continue
-        if (relative(path), ".".join(other[:2])) in PENDING:
-            continue
         assert layer(own[0]) <= layer(other[0]), f"{name} is above {relative(path)}"
         if layer(own[0]) == layer(other[0]) == 1:
             assert other[1] in (SHOWN_TO_VIEWS if own[1] in ("once", "traps", "views") else SHOWN), name
@@ -117,7 +101,7 @@ def test_no_two_folders_import_each_other() -> None:
             continue
         for name in imports(path):
             package, *other = name.split(".")
-            if package == "leadapi" and (relative(path), ".".join(other[:2])) not in PENDING:
+            if package == "leadapi":
                 reached.setdefault(own, set()).add(other[0])
 
     for own, others in reached.items():

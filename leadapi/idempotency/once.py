@@ -6,6 +6,7 @@ As in draft-ietf-httpapi-idempotency-key-header.
 import re
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -13,37 +14,23 @@ from flask import Flask, Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.datastructures import Headers
 
-from leadapi import errors, logs
+from leadapi import logs
 from leadapi.config import Settings
-from leadapi.idempotency import service
-from leadapi.idempotency.errors import KeyMalformed, RequestRunning
+from leadapi.idempotency import openapi, service
+from leadapi.idempotency.errors import KeyMalformed
+from leadapi.idempotency.openapi import PATTERN
 from leadapi.idempotency.service import Answer
 from leadapi.keys.guard import caller
-
-# A string of a structured field (RFC 8941), or its content alone; several headers are joined by commas.
-PATTERN = r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--~][!-+\--~]{0,254})$'
-KEY = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": "Makes it safe to send a request again: for `IDEMPOTENCY_HOURS`, the same request with the same key"
-    " gets the first answer and does nothing. Best a UUID, quoted or not.",
-    # No example: /docs would send it with every lead.
-    "schema": {"type": "string", "pattern": PATTERN},
-}
-REPLAYED = {
-    "description": "`true` where this is the answer to an earlier request with the same `Idempotency-Key`.",
-    "schema": {"const": "true"},
-    "example": "true",
-}
-
-RUNNING = {"type": RequestRunning.type, "detail": str(RequestRunning())}
+from leadapi.web import problems
+from leadapi.web.openapi import Document, mark
 
 _given = re.compile(PATTERN)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Say how long answers are kept."""
+def init_app(app: Flask, settings: Settings, document: Document) -> None:
+    """Set how long responses are kept, and describe the header."""
     app.config["IDEMPOTENCY_HOURS"] = settings.idempotency_hours
+    openapi.describe(document)
 
 
 def once(view: Callable[..., Any]) -> Any:
@@ -72,7 +59,7 @@ def once(view: Callable[..., Any]) -> Any:
             response.headers["Idempotent-Replayed"] = "true"
         return response
 
-    answer.__dict__["_apidoc"] = {**getattr(view, "_apidoc", {}), "idempotent": True}
+    mark(answer, idempotent=True)
     return answer
 
 
@@ -87,24 +74,12 @@ def read_key(header: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
-def describe(doc: Any) -> None:
-    """Add the header to the document of an operation, and what it can be answered because of it."""
-    doc["parameters"] = [*doc.get("parameters", []), KEY]
-    answers = doc["responses"]
-    for answer in answers.values():
-        # The others are names of components.
-        if isinstance(answer, dict):
-            answer["headers"] = {**answer.get("headers", {}), "Idempotent-Replayed": REPLAYED}
-    answers |= {400: "BAD_REQUEST", 422: "UNPROCESSABLE_ENTITY"}
-    answers[409] = "CONFLICT_OR_RUNNING" if 409 in answers else "RUNNING"
-
-
 def _first(view: Callable[[], Response]) -> Answer:
     """What the view answers."""
     try:
         response = view()
     except Exception as exc:
-        if errors.STATUS.get(type(exc)) != errors.CONFLICT:
+        if problems.status_of(exc) != HTTPStatus.CONFLICT:
             raise
         response = current_app.make_response(current_app.handle_user_exception(exc))
     body = response.get_data(as_text=True)

@@ -1,4 +1,4 @@
-"""flask keys: make, list and revoke API keys."""
+"""flask keys: create, list and revoke API keys."""
 
 import re
 import unicodedata
@@ -18,11 +18,11 @@ from leadapi.storage.commands import DatabaseGroup, show_table
 COLUMNS = ("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE")
 FOREVER = timedelta(days=36500)
 
-commands = DatabaseGroup("keys", help="Make, list and revoke API keys.")
+commands = DatabaseGroup("keys", help="Create, list and revoke API keys.")
 
 
 class Moment(click.ParamType[datetime]):
-    """A time from now (30d, 12h) or a date (2027-01-31, when it begins in UTC)."""
+    """A time from now (30d, 12h) or the start of a date in UTC (2027-01-31)."""
 
     name = "30d|date"
 
@@ -40,12 +40,12 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail("give a number of days or hours, as in 30d or 12h, or a date, as in 2027-01-31", param, ctx)
         if moment <= time:
-            self.fail("this is over already", param, ctx)
+            self.fail("this is in the past", param, ctx)
         return moment
 
 
 class KeyName(click.ParamType[str]):
-    """What people call a key: 1 to 100 printable characters."""
+    """A name of 1 to 100 printable characters."""
 
     name = "name"
 
@@ -57,27 +57,27 @@ class KeyName(click.ParamType[str]):
 
 
 @commands.command()
-@click.option("--name", type=KeyName(), required=True, help="What people call it, such as the program that has it.")
+@click.option("--name", type=KeyName(), required=True, help="What to call the key, such as the program that uses it.")
 @click.option(
     "--scope",
     "scopes",
     type=click.Choice(list(service.SCOPES)),
     required=True,
     multiple=True,
-    help=f"{'; '.join(f'{name}: {what}' for name, what in service.SCOPES.items())}. Can be given several times.",
+    help=f"{'; '.join(f'{name}: {what}' for name, what in service.SCOPES.items())}. Repeat it for several scopes.",
 )
-@click.option("--expires", type=Moment(), help="When it ends: in so many days or hours (30d, 12h), or on a date (UTC).")
+@click.option("--expires", type=Moment(), help="When the key expires: in days or hours (30d, 12h), or on a date (UTC).")
 def create(name: str, scopes: tuple[str, ...], expires: datetime | None) -> None:
-    """Make a key and show it, this once."""
+    """Create a key and show it once."""
     schema.require_current()
     key = service.create_key(name=name, scopes=scopes, expires_at=expires)
-    click.echo(f"This is key {key.key_id}. It is shown this once; keep it in a safe place.", err=True)
+    click.echo(f"This is key {key.key_id}. It is shown only now; keep it in a safe place.", err=True)
     click.echo(key.text)
 
 
 @commands.command(name="list")
 def show_list() -> None:
-    """Show all keys, without their secrets."""
+    """List all keys, without their secrets."""
     schema.require_current()
     show_table(COLUMNS, map(_row, service.list_keys()))
 
@@ -85,13 +85,13 @@ def show_list() -> None:
 @commands.command()
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
-    """Let the key with this ID, as the list shows it, open nothing any more."""
+    """Revoke the key with this ID, as the list shows it."""
     schema.require_current()
     try:
         service.revoke_key(key_id)
     except KeyUnknown as exc:
         raise click.ClickException(str(exc)) from exc
-    click.echo(f"Key {key_id} is revoked. Running services notice within {REMEMBERED_SECONDS:.0f} seconds.")
+    click.echo(f"Key {key_id} is revoked. Running services refuse it within {REMEMBERED_SECONDS:.0f} seconds.")
 
 
 def _row(key: Row[Any]) -> tuple[str, ...]:

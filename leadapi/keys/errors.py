@@ -9,10 +9,10 @@ class KeyMissing(Exception):
 
 
 class KeyRefused(Exception):
-    """What was given opens nothing.
+    """The credentials are not a valid key.
 
-    :param reason: why, in a word for the log. The caller is not told.
-    :param key_id: the public part of the key, where it is a key of ours.
+    :param reason: why, in a word for the log. It is not shown to the caller.
+    :param key_id: the public part of the key, where the key was issued by this service.
     """
 
     def __init__(self, reason: str, key_id: str | None = None) -> None:
@@ -21,13 +21,13 @@ class KeyRefused(Exception):
         self.key_id = key_id
 
     def __str__(self) -> str:
-        return "The API key is not valid, or is valid no longer."
+        return "The API key is not valid, or no longer valid."
 
 
 class ScopeMissing(Exception):
-    """The key is valid, but not for this.
+    """The key is valid, but does not have the scope that the operation needs.
 
-    :param scope: what it would need.
+    :param scope: the scope that is needed.
     """
 
     def __init__(self, scope: str) -> None:

@@ -1,4 +1,4 @@
-"""Stands before every operation: lets in who shows a key with the scope that the operation asks for."""
+"""Authorisation: each operation needs a key with its scope."""
 
 import base64
 import binascii
@@ -11,26 +11,26 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from leadapi import logs
 from leadapi.config import Settings
-from leadapi.keys import service
+from leadapi.keys import openapi, service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
 from leadapi.keys.service import OPERATOR, Caller
 from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
 from leadapi.web.forms import is_form
-from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement
+from leadapi.web.openapi import Document, marks_of
+from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement, requirement_of
 
-# Routes without a declared scope need `admin` (fail closed).
-UNMARKED = Requirement("admin")
 NOBODY = Caller(None, frozenset())
 
 logger = logging.getLogger(__name__)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Guard the operations, unless AUTH=off: then keys are not looked at at all.
+def init_app(app: Flask, settings: Settings, document: Document) -> None:
+    """Guard the operations, unless AUTH=off: then keys are not looked at.
 
-    What wants to know the caller before each request has to be added after this.
+    Add other functions that need the caller before each request after this one.
     """
+    openapi.describe(document, settings)
     if settings.auth:
         app.before_request(Guard(app, public_capture=settings.public_capture).admit)
     elif settings.env != "local":
@@ -38,7 +38,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 class Guard:
-    """Asks each request for a key."""
+    """Checks the key of each request."""
 
     def __init__(self, app: Flask, *, public_capture: bool) -> None:
         self._app = app
@@ -47,15 +47,15 @@ class Guard:
         self._requirements: dict[tuple[str, str], Requirement] = {}
 
     def admit(self) -> None:
-        """Let the request pass, and note in `g` whose it is.
+        """Let the request pass, and store its caller in `g`.
 
         :raises KeyMissing: it has no key, and needs one.
         :raises KeyRefused: its key is not valid.
-        :raises ScopeMissing: its key is for other things.
+        :raises ScopeMissing: its key does not have the scope.
         """
         g.caller = NOBODY
         if request.url_rule is None:
-            # What is not there, or not for this method, is answered so to everybody.
+            # 404 and 405 do not depend on the caller.
             return
         needed = self._needed(request.url_rule.endpoint, request.method)
         if needed.scope is None:
@@ -79,23 +79,22 @@ class Guard:
             after_this_request(self._note_use_later)
 
     def _needed(self, endpoint: str, method: str) -> Requirement:
-        """What the operation asks for; looked for once."""
+        """The requirement of the operation, cached."""
         known = self._requirements.get((endpoint, method))
         if known is None:
             known = self._requirements[endpoint, method] = self._read_requirement(endpoint, method)
         return known
 
     def _read_requirement(self, endpoint: str, method: str) -> Requirement:
-        # Browsers ask for OPTIONS without a key before they send anything (Fetch, 4.9), and nothing runs.
+        # Browsers send OPTIONS without a key (Fetch, 4.9), and no view runs.
         if method == "OPTIONS" or endpoint.partition(".")[0] in OPEN_BLUEPRINTS:
             return OPEN
         view: Any = getattr(self._app.view_functions[endpoint], "view_class", None)
         function = getattr(view, "get" if method == "HEAD" else method.lower(), None)
-        requirement: Requirement = getattr(function, "_apidoc", {}).get("requires", UNMARKED)
-        return requirement
+        return requirement_of(marks_of(function))
 
     def _note_use_later(self, response: Response) -> Response:
-        """Note the use when all is sent: nobody waits for it, and no transaction of the request has to do with it."""
+        """Record the use after the response is sent, so that it delays no caller and joins no transaction."""
         key_id = g.caller.key_id
         response.call_on_close(lambda: self._note_use(key_id))
         return response
@@ -105,7 +104,7 @@ class Guard:
             with self._app.app_context():
                 service.note_use(key_id)
         except (SQLAlchemyError, DatabaseUnavailable, WriteLockUnavailable) as exc:
-            # Tried again when the key is read the next time.
+            # The use is recorded when the key is next read from the database.
             logger.info("keys.use_not_noted", extra={"key_id": key_id, "error": type(exc).__name__})
 
 
@@ -116,9 +115,9 @@ def caller() -> Caller:
 
 
 def credential(environ: dict[str, Any]) -> str | None:
-    """The text that a request shows as its key; None if it shows nothing.
+    """The text of the key in the request; None without one.
 
-    :raises KeyRefused: it shows two different ones, or something that cannot be a key.
+    :raises KeyRefused: there are two different ones, or the header is malformed.
     """
     header: str | None = environ.get("HTTP_AUTHORIZATION")
     plain: str | None = environ.get("HTTP_X_API_KEY")
@@ -136,7 +135,7 @@ def credential(environ: dict[str, Any]) -> str | None:
 
 
 def _basic_user(text: str) -> str:
-    """The user name (RFC 7617); the password says nothing here."""
+    """The user name (RFC 7617). The password is ignored."""
     try:
         return base64.b64decode(text, validate=True).decode("ascii").partition(":")[0]
     except (binascii.Error, ValueError) as exc:

@@ -1,4 +1,4 @@
-"""Tells whether a key is valid, and remembers for some seconds what the database said of it."""
+"""Validates keys, with a cache of a few seconds before the database."""
 
 import hmac
 import time
@@ -10,12 +10,11 @@ from leadapi.keys.errors import KeyRefused
 from leadapi.keys.service import StoredKey
 from leadapi.keys.texts import read_key
 
-# Asking the database each time would cost a request more than everything else that guards it. A key
-# that is revoked may be used for this long.
+# A query for each request would cost more than all other checks. A revoked key stays valid for this long.
 REMEMBERED_SECONDS = 5.0
 MOST_REMEMBERED = 1000
 
-# What the secret of an unknown key is compared with.
+# The hash to compare the secret of an unknown key with.
 NOTHING = bytes(32)
 
 
@@ -27,16 +26,16 @@ class _Seen:
 
 
 class KeyRing:
-    """The keys that were shown to this process lately."""
+    """The keys that this process has read in the last seconds."""
 
     def __init__(self, remembered_seconds: float = REMEMBERED_SECONDS) -> None:
         self._remembered_seconds = remembered_seconds
         self._seen: dict[str, _Seen] = {}
 
     def identify(self, text: str) -> StoredKey:
-        """What is known of a key that is valid now.
+        """The stored key with this text.
 
-        :raises KeyRefused: it is not.
+        :raises KeyRefused: it is not valid now.
         """
         given = read_key(text)
         if given is None:
@@ -45,7 +44,7 @@ class KeyRing:
         if seen is None or seen.until < time.monotonic():
             found = service.find_key(given)
             seen = self._remember(found) if found else None
-        # Compared in any case, so that an unknown id takes no less time.
+        # Compare in any case, so that an unknown id takes as long as a known one.
         is_secret = hmac.compare_digest(given.secret_hash, seen.key.secret_hash if seen else NOTHING)
         if seen is None or not is_secret:
             raise KeyRefused("unknown")
@@ -56,7 +55,7 @@ class KeyRing:
         return seen.key
 
     def take_due_use(self, key_id: str) -> bool:
-        """Whether to note that this key was used; the caller then tries to, and nobody else until it is read again."""
+        """Whether the caller is to record the use of this key. At most one caller is, until the key is read again."""
         seen = self._seen.get(key_id)
         if seen is None or not seen.use_is_due:
             return False

@@ -1,13 +1,13 @@
 """The text of a key: lk_<public id>_<secret><checksum>
 
-| part | characters | what |
+| part | characters | meaning |
 |---|---|---|
 | public id | 12 of a-z and 0-9 | names the key in lists and in the log |
-| secret | 43 of A-Z, a-z and 0-9 | 256 bits of chance |
-| checksum | 6 of A-Z, a-z and 0-9 | CRC-32 of all before it |
+| secret | 43 of A-Z, a-z and 0-9 | 256 random bits |
+| checksum | 6 of A-Z, a-z and 0-9 | CRC-32 of the rest |
 
-A letter mistyped, two swapped or a piece lost are recognised without asking the database. The text
-has only characters that are themselves in URLs, headers and shells, and a double click takes all of it.
+The checksum detects mistyped, swapped and missing characters without a query. The characters need no escaping in URLs,
+headers and shells, and a double click selects the whole key.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class KeyText:
     """A key in its parts."""
 
     key_id: str
-    # Never to be stored, logged or shown, except once to who made the key.
+    # Never stored or logged, and shown only once, when the key is created.
     secret: str
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class KeyText:
 
     @property
     def secret_hash(self) -> bytes:
-        """What is stored of the secret. It is long and random, so a fast hash tells nothing about it."""
+        """The stored form of the secret. The secret has 256 random bits, so a fast hash is enough."""
         return hashlib.sha256(self.secret.encode()).digest()
 
 
@@ -52,7 +52,7 @@ def make_key() -> KeyText:
 
 
 def read_key(text: str) -> KeyText | None:
-    """The parts of a key; None when the text is none, or was not copied exactly."""
+    """The parts of a key; None if the text has another form or a wrong checksum."""
     found = _shape.fullmatch(text)
     if found is None or _checksum(text[: -len(found[3])]) != found[3]:
         return None

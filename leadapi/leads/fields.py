@@ -4,14 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from marshmallow import ValidationError, fields
 
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
-from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.web.fields import CONTROL, Line
 
-# In any case, in words that every dialect of regular expressions has.
+# In any case, without flags, which JSON Schema does not have.
 RESERVED = "|".join(
     "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else re.escape(letter) for letter in name)
     for name in SPECIAL_USE_DOMAIN_NAMES
@@ -22,8 +23,8 @@ class Email(Line):
     """An email address, normalised."""
 
     trimmed = True
-    # RFC 6531 has more than what one could write to: names without a dot, addresses in brackets,
-    # quoted names, and domains that are reserved.
+    # RFC 6531 allows more than can receive mail: names without a dot, addresses in brackets, quoted local parts and
+    # reserved domains.
     documented = {
         "format": "idn-email",
         "maxLength": MAX_LENGTH,
@@ -40,26 +41,28 @@ class Email(Line):
 
 
 class Attributes(fields.Field[Any]):
-    """Whatever else is known of a lead: a flat object of strings.
+    """Other facts about a lead: a flat object of strings. An empty value is as good as none.
 
-    :param removable: whether null may stand for a value, to take it away.
+    :param removable: whether a null or empty value stays as None, to remove the attribute.
     """
 
-    named = re.compile(rf"[^{CONTROL}]{{1,40}}")
-    longest = 500
+    longest_name = 100
+    longest = 2000
+    named = re.compile(rf"[^{CONTROL}]{{1,{longest_name}}}")
     default_error_messages = {
         "invalid": "Must be an object.",
         "many": "Has too many attributes.",
-        "name": "A name must have 1 to 40 characters, and no control characters.",
+        "large": f"Is larger than {MAX_ATTRIBUTES_BYTES // 1024} KiB as JSON.",
+        "name": f"A name must have 1 to {longest_name} characters, and no control characters.",
         "value": f"Must be a string of at most {longest} characters.",
     }
 
     def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
-        # Who changes a lead may take away as many as there are, and put as many in their place.
+        # One change can remove as many as a lead can have, and add as many.
         self.most = 2 * MAX_ATTRIBUTES if removable else MAX_ATTRIBUTES
         self.removable = removable
-        documented = {
-            "type": "object",
+        self.json_schema = {
+            "type": ["object", "null"],
             "maxProperties": self.most,
             "propertyNames": {"pattern": f"^{self.named.pattern}$"},
             "additionalProperties": {
@@ -67,10 +70,12 @@ class Attributes(fields.Field[Any]):
                 "maxLength": self.longest,
             },
         }
-        # In an allOf, because apispec does not know the word propertyNames.
-        super().__init__(allow_none=True, metadata={"allOf": [documented], **kwargs.pop("metadata", {})}, **kwargs)
+        super().__init__(allow_none=True, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Mapping[str, str | None]:
+        if value == []:
+            # PHP writes an empty object like this.
+            return {}
         if not isinstance(value, dict):
             raise self.make_error("invalid")
         if len(value) > self.most:
@@ -80,7 +85,10 @@ class Attributes(fields.Field[Any]):
         wrong = [name for name, text in value.items() if not self._fits(text)]
         if wrong:
             raise ValidationError({name: [self.error_messages["value"]] for name in wrong})
-        return value
+        kept = {name: text for name, text in value.items() if text}
+        if len(orjson.dumps(kept)) > MAX_ATTRIBUTES_BYTES:
+            raise self.make_error("large")
+        return {name: text or None for name, text in value.items()} if self.removable else kept
 
     def _fits(self, text: Any) -> bool:
         return len(text) <= self.longest if isinstance(text, str) else text is None and self.removable

@@ -1,14 +1,13 @@
-"""A new lead as an HTML form: what it looks like, and the body it stands for."""
+"""A new lead as an HTML form: the JSON body that it stands for."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, validate
+from marshmallow import ValidationError
 
-from leadapi.leads.errors import MAX_ATTRIBUTES
 from leadapi.leads.fields import Attributes
 from leadapi.leads.models import SENT
-from leadapi.web.fields import OWN, STAMP_FIELD, TRAP_FIELD
+from leadapi.web.fields import STAMP_FIELD, TRAP_FIELD
 
 FIELDS = tuple(name for name in SENT if name != "attributes")
 # What is not one of these is an attribute.
@@ -39,42 +38,3 @@ def _for_traps(form: Mapping[str, list[str]]) -> dict[str, str]:
     stamps = form.get(STAMP_FIELD, ())
     # Of several, nobody knows which was meant.
     return ({TRAP_FIELD: filled} if filled else {}) | ({STAMP_FIELD: stamps[0]} if len(stamps) == 1 else {})
-
-
-def describe(schema: Schema) -> dict[str, Any]:
-    """What OpenAPI says of the form whose body has this schema."""
-    (attributes,) = schema.fields["attributes"].metadata["allOf"]
-    return {
-        "schema": {
-            "type": "object",
-            "description": "Fields that are not listed, and do not begin with _, become attributes.",
-            "properties": {
-                **{name: _described(schema, name) for name in KNOWN},
-                "_next": {"type": "string", "description": "Where to send the visitor, if `REDIRECT_URLS` has it."},
-            },
-            "required": [name for name in FIELDS if schema.fields[name].required],
-            "propertyNames": {"pattern": f"^({OWN}|{Attributes.named.pattern}$)"},
-            "additionalProperties": attributes["additionalProperties"],
-            # What else is for the service is ignored, whatever is in it.
-            "patternProperties": {f"^{OWN}": {}},
-            "maxProperties": MAX_ATTRIBUTES,
-        },
-        "example": {
-            "full_name": "John Doe",
-            "email": "john@example.com",
-            "phone": "+1 555 0100",
-            "_next": "https://www.example.com/thanks",
-        },
-    }
-
-
-def _described(schema: Schema, name: str) -> dict[str, Any]:
-    field = schema.fields[name]
-    described = {"type": "string", **field.metadata}
-    if name == "message":
-        # A line break is sent as two characters and counts as one, which maxLength cannot say.
-        return described | {"description": "At most 2000 characters."}
-    for rule in field.validators:
-        if isinstance(rule, validate.Length):
-            described["maxLength"] = rule.max
-    return described

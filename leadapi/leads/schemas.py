@@ -4,94 +4,72 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate
 
-from leadapi.leads import forms as lead_forms
-from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.leads.fields import Attributes, Email
+from leadapi.leads.forms import to_body
 from leadapi.web.fields import (
     MAX_FIELDS,
     MAX_ID,
     ArgsSchema,
     BodySchema,
+    Choice,
+    Constant,
     Cursor,
     Instant,
     Integer,
     Line,
     Name,
+    OneOf,
     Paragraphs,
     ShownSchema,
 )
 
-NEW_LEAD = {
-    "full_name": "John Doe",
-    "email": "john@example.com",
-    "company": "Example Inc",
-    "message": "Interested in product",
-    "source": "landing-page",
-}
-LEAD = {
-    "id": 1,
-    **NEW_LEAD,
-    "created_at": "2026-02-28T10:00:00Z",
-    "status": "new",
-    "attributes": {},
-    "updated_at": "2026-02-28T10:00:00Z",
-}
-VERDICTS = [
-    {"status": 201, "lead": LEAD},
-    {"status": 409, "detail": "Lead with this email already exists."},
-    {"status": 422, "detail": "This field is not valid: email.", "errors": {"email": ["Not a valid email address."]}},
-]
-CHANGES = {"status": "qualified", "attributes": {"phone": "+1 555 0100"}}
+ATTRIBUTES_TOGETHER = f"At most {MAX_ATTRIBUTES_BYTES // 1024} KiB together, as JSON."
 STATUSES = ["new", "contacted", "qualified", "converted", "lost"]
-GOTCHA = "A trap: people do not see it and leave it empty. Whoever fills it is answered as ever, and is no lead."
-TS = (
-    "What `GET /forms/ts` gave when the form was shown. Looked at where `MIN_FILL_SECONDS` is not 0 and the caller has"
-    " no API key."
-)
-LOCATION = {
-    "description": "Where the lead is.",
-    "required": True,
-    "schema": {"type": "string", "format": "uri-reference"},
-    "example": "/leads/1",
-}
+
+
+class Status(Choice):
+    """How far a lead has come."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("LeadStatus", "How far a lead has come.", STATUSES, **kwargs)
 
 
 class NewLeadSchema(BodySchema):
-    """What a person sent."""
+    """A person who asked to be contacted."""
 
-    from_form = staticmethod(lead_forms.to_body)
-    form = property(lead_forms.describe)
+    from_form = staticmethod(to_body)
 
     full_name = Name(255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."})
     email = Email(required=True, metadata={"description": "One lead per address, whatever its spelling."})
     company = Line(allow_none=True, validate=validate.Length(max=255))
     message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
     source = Line(allow_none=True, validate=validate.Length(max=100))
-    attributes = Attributes(metadata={"description": "Whatever else is known: UTM tags, a page, a phone number."})
-    # They are for the traps, and no fields of a lead: see quarantine.traps.
-    _gotcha = fields.String(allow_none=True, metadata={"description": GOTCHA})
-    _ts = fields.String(allow_none=True, metadata={"description": TS})
+    attributes = Attributes(
+        metadata={"description": f"Anything else: UTM tags, a page, a phone number. {ATTRIBUTES_TOGETHER}"}
+    )
+    # For the spam traps (see quarantine.traps). Hidden, because tools fill every field that is documented.
+    _gotcha = fields.String(allow_none=True, metadata={"hidden": True})
+    _ts = fields.String(allow_none=True, metadata={"hidden": True})
 
 
 class Items(fields.List[Any]):
-    """A list of new leads, each judged by itself: a lead, or the error that says what is wrong with it."""
+    """A list of new leads, of which each is loaded by itself: into a lead, or into the error that it raised."""
 
     most = 500
 
     def __init__(self, **kwargs: Any) -> None:
-        # Documented is what is taken: what is wrong with an item is told in the answer.
-        each = {"anyOf": [{"$ref": "#/components/schemas/NewLead"}, {}], "description": "As for one lead."}
-        super().__init__(fields.Raw(metadata=each), validate=validate.Length(max=self.most), **kwargs)
         self.schema = NewLeadSchema()
+        super().__init__(fields.Nested(self.schema), validate=validate.Length(max=self.most), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
-        # Before each of them costs work.
+        # Checked before the items are loaded, which costs time.
         validate.Length(max=self.most)(value)
-        return [self._judge(item) for item in value]
+        return [self._load(item) for item in value]
 
-    def _judge(self, item: Any) -> Any:
+    def _load(self, item: Any) -> Any:
         if isinstance(item, dict) and len(item) > MAX_FIELDS:
             return ValidationError({"body": [f"Has more than {MAX_FIELDS} fields."]})
         try:
@@ -107,7 +85,7 @@ class NewLeadBatchSchema(BodySchema):
 
 
 class LeadChangesSchema(BodySchema):
-    """What is to become of a lead. A field that is absent stays; null clears it (RFC 7396)."""
+    """Changes of a lead. A field that is absent stays; null clears it (RFC 7396)."""
 
     media_types = ("application/json", "application/merge-patch+json")
 
@@ -116,12 +94,12 @@ class LeadChangesSchema(BodySchema):
     company = Line(allow_none=True, validate=validate.Length(max=255))
     message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
     source = Line(allow_none=True, validate=validate.Length(max=100))
-    status = fields.String(validate=validate.OneOf(STATUSES))
+    status = Status()
     attributes = Attributes(
         removable=True,
         metadata={
-            "description": "Put among those there are. Null takes one away, or all of them."
-            f" {MAX_ATTRIBUTES} at most may be there in the end."
+            "description": "Merged into those that the lead has. Null removes one, or all of them. A lead can have at"
+            f" most {MAX_ATTRIBUTES}. {ATTRIBUTES_TOGETHER}"
         },
     )
 
@@ -136,42 +114,61 @@ class LeadSchema(ShownSchema):
     message = fields.String(required=True, allow_none=True)
     source = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True, metadata={"description": "UTC."})
-    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    status = Status(required=True)
     attributes = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     updated_at = fields.AwareDateTime(
         required=True, metadata={"description": "UTC. At first, the time it was created."}
     )
 
 
-class LeadVerdictSchema(ShownSchema):
-    """What became of one of the items: a `lead`, or a `detail` that says why not."""
+class CapturedLeadSchema(ShownSchema):
+    """A lead of a batch that was stored (201), or was a repeat and treated as preferred (200)."""
 
-    status = fields.Integer(
-        required=True,
-        validate=validate.OneOf([200, 201, 409, 422]),
-        metadata={"description": "What a request with this lead alone would have been answered with."},
-    )
-    lead = fields.Nested(LeadSchema, metadata={"description": "With 201 and 200."})
-    detail = fields.String(metadata={"description": "With 409 and 422: one sentence for people."})
+    status = fields.Integer(required=True, validate=validate.OneOf([200, 201]))
+    lead = fields.Nested(LeadSchema, required=True)
+
+
+class RefusedLeadSchema(ShownSchema):
+    """A lead of a batch that was refused."""
+
+    status = Constant(409)
+    detail = fields.String(required=True, metadata={"description": "One sentence for people."})
+
+
+class InvalidLeadSchema(ShownSchema):
+    """A lead of a batch that was not valid."""
+
+    status = Constant(422)
+    detail = fields.String(required=True, metadata={"description": "One sentence for people."})
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "With 422: from field to messages."},
+        required=True,
+        metadata={"description": "From field to messages."},
     )
 
 
 class LeadVerdictsSchema(ShownSchema):
-    """What became of the items, in their order."""
+    """What became of each item, in their order: the status and the body that it would have had on its own."""
 
-    items = fields.List(fields.Nested(LeadVerdictSchema), required=True)
+    items = fields.List(
+        OneOf(
+            "LeadVerdict",
+            "What became of a lead of a batch.",
+            CapturedLeadSchema,
+            RefusedLeadSchema,
+            InvalidLeadSchema,
+        ),
+        required=True,
+    )
 
 
 class LeadFilterArgsSchema(ArgsSchema):
-    """Which of the leads, and in which order."""
+    """Filters and order of leads."""
 
     email = Email(metadata={"description": "The lead with this address, in any spelling."})
     source = Line(validate=validate.Length(max=100), metadata={"description": "Those from exactly this source."})
-    status = fields.String(validate=validate.OneOf(STATUSES), metadata={"description": "Those with this status."})
+    status = Status(metadata={"description": "Those with this status."})
     created_from = Instant(metadata={"description": "Those captured at this time or later."})
     created_to = Instant(metadata={"description": "Those captured at this time or earlier."})
     sort = fields.String(
@@ -182,25 +179,25 @@ class LeadFilterArgsSchema(ArgsSchema):
 
     @post_load
     def name_the_order(self, args: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """What is a sort to clients is a direction to the service."""
+        """Turn the sort into the argument of the service."""
         args["descending"] = args.pop("sort") == "-id"
         return args
 
 
 class LeadListArgsSchema(LeadFilterArgsSchema):
-    """Which of the leads, in which order, and which part of them."""
+    """Filters, order and page of leads."""
 
     limit = Integer(1, 100, load_default=50, metadata={"description": "How many, at most."})
-    offset = Integer(0, MAX_ID, load_default=0, metadata={"description": "How many to leave out first."})
+    offset = Integer(0, MAX_ID, load_default=0, metadata={"description": "How many to skip."})
     after = Cursor(metadata={"description": "Where the last page ended; from its next link."})
 
 
 class LeadExportArgsSchema(LeadFilterArgsSchema):
-    """Which of the leads, in which order, as which kind of file."""
+    """Filters and order of leads, and the kind of file."""
 
     format = fields.String(
         validate=validate.OneOf(["csv", "ndjson"]),
-        metadata={"description": "The kind of file, for those who cannot set Accept."},
+        metadata={"description": "The kind of file, for clients that cannot set Accept."},
     )
 
 
@@ -211,39 +208,3 @@ class LeadPageSchema(ShownSchema):
         required=True, validate=validate.Range(min=0), metadata={"description": "How many match in all."}
     )
     items = fields.List(fields.Nested(LeadSchema), required=True)
-
-
-NEXT_PAGE = {
-    "description": "One of `REDIRECT_URLS`.",
-    "required": True,
-    "schema": {"type": "string", "format": "uri"},
-    "example": "https://www.example.com/thanks",
-}
-NEXT = {
-    "description": 'The next page, as `</leads?…>; rel="next"` (RFC 8288); absent on the last one.',
-    "schema": {"type": "string"},
-    "example": '</leads?limit=50&after=AAAAAAAAADI>; rel="next"',
-}
-NAME = {
-    "description": "A name for the file.",
-    "required": True,
-    "schema": {"type": "string"},
-    "example": "attachment; filename=leads.csv",
-}
-FILE = {"type": "string"}
-CSV = (
-    "id,full_name,email,company,message,source,created_at,status,attributes,updated_at\r\n"
-    "1,John Doe,john@example.com,Example Inc,Interested in product,landing-page,2026-02-28T10:00:00Z,"
-    "new,{},2026-02-28T10:00:00Z\r\n"
-)
-NDJSON = (
-    '{"id":1,"full_name":"John Doe","email":"john@example.com","company":"Example Inc",'
-    '"message":"Interested in product","source":"landing-page","created_at":"2026-02-28T10:00:00Z",'
-    '"status":"new","attributes":{},"updated_at":"2026-02-28T10:00:00Z"}\n'
-)
-
-# Where a client that has a lead can go on from, for tools that follow links.
-LINKS = {
-    name: {"operationId": name, "parameters": {"lead_id": "$response.body#/id"}}
-    for name in ("showLead", "changeLead", "eraseLead", "listLeadEvents")
-}

@@ -7,24 +7,25 @@ from flask import Response, request
 from flask.views import MethodView
 from marshmallow import ValidationError
 
-from leadapi import errors, logs
-from leadapi.events.schemas import EVENT, EventListArgsSchema, EventPageSchema
+from leadapi import logs
+from leadapi.events.schemas import EventListArgsSchema
 from leadapi.events.service import EventPage
 from leadapi.idempotency.once import once
 from leadapi.keys.guard import caller
-from leadapi.leads import captures, schemas, service
+from leadapi.leads import captures, openapi, schemas, service
 from leadapi.leads.captures import MERGE, Capture, NewLead
+from leadapi.leads.event_schemas import LeadEventPageSchema
 from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
 from leadapi.leads.transfer import exports
 from leadapi.quarantine import traps
 from leadapi.storage import Transaction
+from leadapi.web import problems
 from leadapi.web.api import Blueprint, accepted, next_link
 from leadapi.web.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.web.fields import NoArgsSchema
 from leadapi.web.parsing import InvalidFields, flat
 from leadapi.web.preferences import APPLIED, PREFER, applied, resolution
-from leadapi.web.problems import HTML
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -35,31 +36,22 @@ class LeadsView(MethodView):
 
     @blp.doc(
         operationId="createLead",
-        description="An address that is taken is refused with 409, unless `Prefer` says what to do. An HTML form gets a"
-        " page, or is sent to one, and its repeat is merged.",
+        description="An address that is taken is refused with 409, unless `Prefer` says what to do.",
     )
     @blp.requires("capture", public=True)
-    @blp.arguments(schemas.NewLeadSchema(), example=schemas.NEW_LEAD)
+    @blp.arguments(schemas.NewLeadSchema(), example=openapi.NEW_LEAD)
     @once
     @blp.takes(PREFER)
-    @blp.response(201, schemas.LeadSchema, example=schemas.LEAD, headers={"Location": schemas.LOCATION, "ETag": ETAG})
+    @blp.response(201, schemas.LeadSchema, example=openapi.LEAD, headers={"Location": openapi.LOCATION, "ETag": ETAG})
     @blp.response(
         200,
         schemas.LeadSchema,
-        example=schemas.LEAD,
+        description="A repeat, treated as preferred",
+        example=openapi.LEAD,
         headers={"ETag": ETAG | {"required": False}, "Preference-Applied": APPLIED},
     )
-    @blp.response(
-        200,
-        HTML["schema"],
-        content_type="text/html",
-        # Of all that is said of one status, flask-smorest keeps the description that comes last here.
-        description="A repeat, treated as preferred; for people who sent a form, a page",
-        example=HTML["example"],
-    )
-    @blp.alt_response(303, description="The page that a form asks for", headers={"Location": schemas.NEXT_PAGE})
-    @blp.leads_to(201, schemas.LINKS)
-    @blp.leads_to(200, schemas.LINKS)
+    @blp.leads_to(201, openapi.LINKS)
+    @blp.leads_to(200, openapi.LINKS)
     @blp.refuses(400, 409, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any], within: Transaction | None = None) -> Response:
         """Capture a lead"""
@@ -67,13 +59,12 @@ class LeadsView(MethodView):
 
     @blp.doc(
         operationId="listLeads",
-        description="Follow `Link` until there is none: nothing is missed and nothing comes twice, also while leads"
-        " arrive.",
+        description="Follow `Link` until it is absent: no lead is missed or repeated, also while leads arrive.",
     )
     @blp.requires("read")
     @blp.arguments(schemas.LeadListArgsSchema(), location="query")
     @blp.response(
-        200, schemas.LeadPageSchema, example={"total": 1, "items": [schemas.LEAD]}, headers={"Link": schemas.NEXT}
+        200, schemas.LeadPageSchema, example={"total": 1, "items": [openapi.LEAD]}, headers={"Link": openapi.NEXT}
     )
     @blp.refuses(422, 500, 503)
     def get(self, args: dict[str, Any]) -> Response:
@@ -87,15 +78,15 @@ class LeadExportView(MethodView):
 
     @blp.doc(
         operationId="exportLeads",
-        description="As they are at one moment. NDJSON is without loss; in CSV, a cell that a spreadsheet would run as"
-        " a formula has a `'` before it.",
+        description="From one snapshot. NDJSON is lossless; in CSV, a cell that a spreadsheet would run as a formula"
+        " begins with a `'`.",
     )
     @blp.requires("read")
     @blp.arguments(schemas.LeadExportArgsSchema(), location="query")
     @blp.response(
-        200, schemas.FILE, content_type="text/csv", example=schemas.CSV, headers={"Content-Disposition": schemas.NAME}
+        200, openapi.FILE, content_type="text/csv", example=openapi.CSV, headers={"Content-Disposition": openapi.NAME}
     )
-    @blp.response(200, schemas.FILE, content_type="application/x-ndjson", example=schemas.NDJSON)
+    @blp.response(200, openapi.FILE, content_type="application/x-ndjson", example=openapi.NDJSON)
     @blp.refuses(406, 422, 500, 503)
     def get(self, args: dict[str, Any]) -> Response:
         """Download all leads that match"""
@@ -108,15 +99,14 @@ class LeadBatchView(MethodView):
 
     @blp.doc(
         operationId="createLeads",
-        description="Each is answered as if it had come alone, and those that are valid are stored though others are"
-        " not.",
+        description="Each is answered as on its own: one that is not valid keeps no other from being stored.",
     )
     @blp.requires("capture")
-    @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [schemas.NEW_LEAD]})
+    @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [openapi.NEW_LEAD]})
     @once
     @blp.takes(PREFER)
     @blp.response(
-        200, schemas.LeadVerdictsSchema, example={"items": schemas.VERDICTS}, headers={"Preference-Applied": APPLIED}
+        200, schemas.LeadVerdictsSchema, example={"items": openapi.VERDICTS}, headers={"Preference-Applied": APPLIED}
     )
     @blp.refuses(400, 413, 415, 422, 500, 503)
     def post(self, batch: dict[str, Any], within: Transaction | None = None) -> tuple[dict[str, Any], dict[str, str]]:
@@ -132,18 +122,19 @@ class LeadView(MethodView):
     @blp.requires("read")
     @blp.arguments(NoArgsSchema(), location="query")
     @blp.takes(IF_NONE_MATCH, IF_MATCH)
-    @blp.response(200, schemas.LeadSchema, example=schemas.LEAD, headers={"ETag": ETAG})
-    @blp.alt_response(304, headers={"ETag": ETAG}, description="The client has it as it is.")
+    @blp.response(200, schemas.LeadSchema, example=openapi.LEAD, headers={"ETag": ETAG})
+    @blp.alt_response(304, headers={"ETag": ETAG}, description="The client has the current state.")
     @blp.refuses(404, 412, 422, 500, 503)
     def get(self, args: dict[str, Any], lead_id: int) -> Response:
         """Show a lead"""
         return _shown(service.show_lead(lead_id, expected=Expected()))
 
-    @blp.doc(operationId="changeLead")
+    @blp.doc(operationId="changeLead", description="Also as `application/merge-patch+json`.")
     @blp.requires("write")
-    @blp.arguments(schemas.LeadChangesSchema(), example=schemas.CHANGES)
+    @blp.arguments(schemas.LeadChangesSchema(), example=openapi.CHANGES)
     @blp.takes(IF_MATCH)
-    @blp.response(200, schemas.LeadSchema, example=schemas.LEAD, headers={"ETag": ETAG})
+    @blp.response(200, schemas.LeadSchema, example=openapi.LEAD, headers={"ETag": ETAG})
+    @blp.alt_response(204, headers={"ETag": ETAG}, description="Changed, for a caller without the scope `read`.")
     @blp.refuses(400, 404, 409, 412, 413, 415, 422, 500, 503)
     def patch(self, changes: dict[str, Any], lead_id: int) -> Response:
         """Change a lead"""
@@ -151,8 +142,7 @@ class LeadView(MethodView):
 
     @blp.doc(
         operationId="eraseLead",
-        description="The person's data is taken out of every table. The history keeps that the lead was erased, and"
-        " when.",
+        description="Deletes the person's data from every table. The history keeps that the lead was erased, and when.",
     )
     @blp.requires("write")
     @blp.arguments(NoArgsSchema(), location="query")
@@ -171,7 +161,9 @@ class LeadEventsView(MethodView):
     @blp.doc(operationId="listLeadEvents")
     @blp.requires("read")
     @blp.arguments(EventListArgsSchema(), location="query")
-    @blp.response(200, EventPageSchema, example={"total": 1, "items": [EVENT]}, headers={"Link": schemas.NEXT})
+    @blp.response(
+        200, LeadEventPageSchema, example={"total": 1, "items": [openapi.EVENT]}, headers={"Link": openapi.NEXT}
+    )
     @blp.refuses(404, 422, 500, 503)
     def get(self, args: dict[str, Any], lead_id: int) -> tuple[dict[str, Any], dict[str, str]]:
         """List what happened to a lead"""
@@ -206,7 +198,7 @@ def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[st
 def _verdict(capture: Capture) -> dict[str, Any]:
     """The outcome for an item, with the status that a request with this item alone would get."""
     if capture.refusal:
-        return errors.verdict(capture.refusal)
+        return problems.verdict(capture.refusal)
     lead = cast("ShownLead", capture.lead)
     return {"status": 201 if capture.created else 200, "lead": orjson.Fragment(lead.json)}
 

@@ -7,26 +7,13 @@ from limits import RateLimitItem
 from werkzeug.exceptions import TooManyRequests
 
 from leadapi.config import Settings
+from leadapi.limits import openapi
 from leadapi.limits.counters import Counter, LocalCounter, RedisCounter
+from leadapi.web.openapi import Document
 from leadapi.web.proxies import client_network
 
 # What strangers may send without asking. All other operations of limited blueprints have one limit together.
 CAPTURE = frozenset([("POST", "/leads"), ("POST", "/leads/batch")])
-
-# What is said of each limit: a name in quotes, and numbers.
-LIMIT_PATTERN = r'^"[a-z0-9-]+";{0}=\d+;{1}=\d+(, "[a-z0-9-]+";{0}=\d+;{1}=\d+)*$'
-FIELD = {
-    "description": "How many requests are left, for how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("r", "t")},
-    "example": '"capture";r=4;t=37',
-}
-POLICY_FIELD = {
-    "description": "How many requests may come in how many seconds; where there is a limit.",
-    "schema": {"type": "string", "pattern": LIMIT_PATTERN.format("q", "w")},
-    "example": '"capture";q=5;w=60',
-}
-# By the names of their components.
-HEADERS = {"RateLimit": "RATE_LIMIT", "RateLimit-Policy": "RATE_LIMIT_POLICY"}
 
 
 class Policy:
@@ -66,8 +53,9 @@ class Policy:
             raise TooManyRequests(f"Too many requests; try again in {wait} s.", retry_after=wait)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Limit the operations; without any limit, nothing is added to any request."""
+def init_app(app: Flask, settings: Settings, document: Document) -> None:
+    """Limit the operations. Without a limit in the settings, no request is counted."""
+    openapi.describe(document)
     given = {"capture": settings.rate_limit_capture, "api": settings.rate_limit_api}
     if not any(given.values()):
         return

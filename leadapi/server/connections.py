@@ -9,8 +9,8 @@ from typing import Any
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine
 from werkzeug.exceptions import HTTPException, RequestTimeout, ServiceUnavailable
 
-from leadapi import errors
 from leadapi.server.framing import Incoming
+from leadapi.web.problems import problem
 
 REFUSALS = {
     LimitRequestLine: (414, "The address is too long."),
@@ -109,7 +109,7 @@ def refusal(reason: Exception) -> bytes:
     if isinstance(reason, HTTPException):
         status, detail = int(reason.code or 400), str(reason.description)
     headers = {"Connection": "close", "X-Request-Id": secrets.token_hex(16)}
-    response = errors.problem(status, detail, headers=headers)
+    response = problem(status, detail, headers=headers)
     head = f"HTTP/1.1 {response.status}\r\n{response.headers}"
     return head.encode() + bytes(response.data)
 

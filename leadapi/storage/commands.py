@@ -23,7 +23,7 @@ class DatabaseGroup(AppGroup):
             cause = getattr(exc, "orig", None) or exc
             raise click.ClickException(f"The database cannot answer: {cause}") from exc
         except ProgrammingError as exc:
-            if schema.is_outdated(exc):
+            if schema.lacks_schema(exc):
                 raise click.ClickException(str(schema.SchemaNotCurrent())) from exc
             raise
         except (CommandError, schema.SchemaNotCurrent) as exc:

@@ -89,7 +89,7 @@ def require_current() -> None:
         raise SchemaNewer from exc
 
 
-def is_outdated(exc: ProgrammingError) -> bool:
+def lacks_schema(exc: ProgrammingError) -> bool:
     """Whether a statement failed because a table or column is missing, which a migration would create."""
     return getattr(exc.orig, "sqlstate", None) in UNDEFINED
 

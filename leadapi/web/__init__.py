@@ -1,1 +1,1 @@
-"""The passage of every request and answer: parsing, errors, headers, documents. It knows no feature."""
+"""What every request and response passes through: parsing, errors, headers, OpenAPI document. It knows no feature."""

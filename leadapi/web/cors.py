@@ -1,4 +1,4 @@
-"""Which pages of other origins a browser lets read the answers (the CORS protocol of the Fetch standard)."""
+"""Cross-origin access from browsers (the CORS protocol of the Fetch standard)."""
 
 import re
 from typing import Any
@@ -31,17 +31,17 @@ SHOWN = (
     "WWW-Authenticate",
     "X-Request-Id",
 )
-# How long a browser may go without asking again. None keeps it longer than two hours.
+# How long a browser may cache a preflight. Chromium's own limit is two hours.
 MAX_AGE_SECONDS = 7200
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Tell browsers what the operator allows; without an allowed origin, nothing is added to any answer."""
+    """Allow the origins of the settings. Without any, no response gets a header."""
     if not settings.cors_origins:
         return
     anyone = settings.cors_origins == ("*",)
     options: dict[str, Any] = {
-        # As patterns of our own: the brackets of an IPv6 address would be taken for a pattern.
+        # Compiled patterns, because flask-cors would read the brackets of an IPv6 address as a pattern.
         "origins": "*" if anyone else [re.compile(re.escape(origin) + r"\Z") for origin in settings.cors_origins],
         "methods": METHODS,
         "allow_headers": SENT,
@@ -50,10 +50,10 @@ def init_app(app: Flask, settings: Settings) -> None:
         "send_wildcard": anyone,
         "always_send": False,
         "vary_header": False,
-        # Errors go through the hook for all answers already.
+        # Error responses pass through after_request already.
         "intercept_exceptions": False,
     }
-    # The last one registered is called first, and what follows is for the answers that CORS has seen.
+    # after_request functions run in reverse order of registration: _vary after flask-cors.
     if not anyone:
         app.after_request(_vary)
     CORS(app, **options)
@@ -61,13 +61,13 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def _answer_preflight() -> Response | None:
-    """A browser asks without a key, and before the request itself, so nobody else has a say in it."""
+    """Answer before the guard and the limits: a browser sends preflights without a key."""
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return Response(status=204)
     return None
 
 
 def _vary(response: Response) -> Response:
-    """A cache must not give one origin what another was answered, nor what was answered to none."""
+    """Keep caches from serving one origin the response to another."""
     response.vary.add("Origin")
     return response

@@ -1,4 +1,4 @@
-"""Swagger UI at /docs, from files served here: it works with no internet."""
+"""Swagger UI at /docs, from local files, so that it works without internet."""
 
 from pathlib import Path
 
@@ -16,29 +16,29 @@ blp = Blueprint("docs", __name__)
 
 @blp.get("/")
 def show_start() -> WerkzeugResponse:
-    """Send whoever opens the bare address to the documentation."""
+    """Redirect / to the documentation."""
     return redirect(url_for("docs.show_docs"))
 
 
 @blp.get("/docs")
 def show_docs() -> tuple[str, dict[str, str]]:
-    """The page."""
+    """The page of Swagger UI."""
     return render_template("docs.html"), {"Content-Security-Policy": DOCS_POLICY}
 
 
 @blp.get("/docs/start.js")
 def show_start_script() -> Response:
-    """What starts Swagger UI; a file of its own, so that a policy may forbid inline scripts."""
+    """The script that starts Swagger UI. It is a file, because the policy forbids inline scripts."""
     return send_from_directory(PAGE_ASSETS, "docs.js", conditional=False)
 
 
 @blp.get("/docs/assets/<path:name>")
 def show_asset(name: str) -> Response:
     """A file of Swagger UI."""
-    # Not conditional: Werkzeug fails on dates that no calendar has (OverflowError).
+    # Not conditional: Werkzeug raises OverflowError on dates out of range.
     return send_from_directory(ASSETS, name, max_age=86400, conditional=False)
 
 
 def init_app(app: Flask) -> None:
-    """Add the pages."""
+    """Register the pages."""
     app.register_blueprint(blp)

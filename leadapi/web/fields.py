@@ -1,4 +1,8 @@
-"""The fields and schemas every feature builds on: strict in what they take, exact in what they document."""
+"""Fields and schemas that every feature builds on: strict about input, exact in the OpenAPI document.
+
+The document also reads these attributes of a field (see `web.openapi`): `metadata={"hidden": True}` leaves it out, and
+`json_schema` has keywords that apispec does not know.
+"""
 
 import base64
 import re
@@ -8,30 +12,30 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, fields, validate
 
-# More than any schema has. Each unknown one costs work, and space in the answer.
+# No schema has as many. Each unknown field costs work and space in the response.
 MAX_FIELDS = 100
-# The largest id a database gives.
+# The largest id of a database.
 MAX_ID = 2**63 - 1
 
-# Fields of a form that begin like this are for the service itself.
+# Form fields with this prefix control the service.
 OWN = "_"
-# What may come with a lead and is none of its fields: people do not see the first, so whoever fills
-# it is a program; the second says when the page was shown.
+# The honeypot, which is invisible to people, and the time at which the page was shown.
 TRAP_FIELD = "_gotcha"
 STAMP_FIELD = "_ts"
 
-# Unicode's White_Space; str.strip() alone would also take four control characters for spaces.
+# Unicode's White_Space. str.strip() would also remove four control characters.
 SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
     "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
-# The insides of character classes, in the words that Python and ECMA-262 have in common.
+# Parts of character classes, in the syntax that Python and ECMA-262 share. They stay escaped in the document, because a
+# literal U+2028 would end a line of generated JavaScript.
 SPACE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROL = r"\x00-\x1f\x7f-\x9f"
 
 
 class BodySchema(Schema):
-    """A request body: what is not known is refused by name."""
+    """A request body: unknown fields are refused by name."""
 
     class Meta:
         unknown = RAISE
@@ -47,28 +51,71 @@ class ArgsSchema(Schema):
 
 
 class NoArgsSchema(ArgsSchema):
-    """No query parameters at all."""
+    """No query parameters."""
 
 
 class ShownSchema(Schema):
-    """A response body: the documented truth about data that is in its wire form already.
+    """A response body. It only documents: the data is in its wire form already and passes unchanged.
 
-    Rows and dataclasses go to JSON as they are, because dumping them field by field costs more
-    than everything else a request does. A test holds real answers against these schemas.
+    Dumping rows field by field would cost more than the rest of a request. A test compares real responses with these
+    schemas.
     """
 
     class Meta:
-        # Documented as open: what a later version adds is nothing that a client may refuse.
+        # Documented as open, so that a later version may add fields.
         unknown = EXCLUDE
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         return obj
 
 
-class Integer(fields.Integer):
-    """A whole number within inclusive bounds, in plain digits.
+class Constant(fields.Field[Any]):
+    """Shown data that always has this value; of several schemas, it tells which one applies."""
 
-    Python's own idea of a number also has 1_0, digits of other scripts, and 3e-193 for 0.
+    def __init__(self, constant: str | int, **kwargs: Any) -> None:
+        super().__init__(required=True, **kwargs)
+        self.constant = constant
+        self.json_schema = {"type": "string" if isinstance(constant, str) else "integer", "const": constant}
+
+
+class OneOf(fields.Field[Any]):
+    """Shown data that has one of several schemas.
+
+    :param component: the name of the union in the document.
+    :param about: the description of the union.
+    :param discriminator: the field, a `Constant` in each schema, whose value tells which schema applies.
+    """
+
+    def __init__(
+        self, component: str, about: str, *schemas: type[Schema], discriminator: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.component, self.about = component, about
+        self.schemas = schemas
+        self.discriminator = discriminator
+
+    def values(self) -> list[Any]:
+        """The discriminator's value in each schema."""
+        found = [schema().fields[str(self.discriminator)] for schema in self.schemas]
+        return [field.constant for field in found if isinstance(field, Constant)]
+
+
+class Choice(fields.String):
+    """One of several words.
+
+    :param component: the name of the set in the document.
+    :param about: the description of the set.
+    """
+
+    def __init__(self, component: str, about: str, choices: list[str], **kwargs: Any) -> None:
+        super().__init__(validate=validate.OneOf(choices), **kwargs)
+        self.component, self.about = component, about
+
+
+class Integer(fields.Integer):
+    """An integer within inclusive bounds, in ASCII digits.
+
+    marshmallow's field also takes 1_0, digits of other scripts, and 3e-193 as 0.
     """
 
     def __init__(self, low: int, high: int, **kwargs: Any) -> None:
@@ -83,16 +130,21 @@ class Integer(fields.Integer):
 
 
 class Line(fields.String):
-    """Text without control characters."""
+    """Text without control characters. Where null is allowed, an empty text becomes null."""
 
     refused = re.compile(rf"[{CONTROL}]")
     documented: Mapping[str, Any] = {"pattern": rf"^[^{CONTROL}]*$"}
-    # Whether the spaces around the text are removed first.
+    # Whether spaces around the text are removed first.
     trimmed = False
     default_error_messages = {"control": "Must not have control characters."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={**self.documented, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        return super().deserialize(None if value == "" and self.allow_none else value, attr, data, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if self.trimmed and isinstance(value, str):
@@ -104,7 +156,7 @@ class Line(fields.String):
 
 
 class Name(Line):
-    """A line of two characters or more, not counting the spaces around it."""
+    """A line of at least two characters, not counting the spaces around it."""
 
     trimmed = True
 
@@ -147,7 +199,7 @@ class Instant(fields.Field[datetime]):
 
 
 class Cursor(fields.Field[int]):
-    """A place in a list, to be handed back as it was got: the id of the last thing seen."""
+    """An opaque position in a list: the id of the last item seen."""
 
     default_error_messages = {"invalid": "Not a cursor of a next link."}
 
@@ -158,11 +210,11 @@ class Cursor(fields.Field[int]):
 
     @staticmethod
     def encode(last: int) -> str:
-        """The cursor of a place."""
+        """The cursor of a position."""
         return base64.urlsafe_b64encode(last.to_bytes(8)).decode().rstrip("=")
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]{11}", value):
             raise self.make_error("invalid")
-        # The databases' ids have a bit less.
+        # 64 bits can exceed the databases' ids.
         return min(int.from_bytes(base64.urlsafe_b64decode(f"{value}=")), MAX_ID)

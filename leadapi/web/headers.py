@@ -1,4 +1,4 @@
-"""What every answer tells browsers: how little they may do with it."""
+"""Security headers of every response."""
 
 from http import HTTPStatus
 
@@ -6,9 +6,9 @@ from flask import Flask, Response, request
 
 from leadapi.web.security import OPEN_BLUEPRINTS
 
-# Answers are data. Should a browser take one for a page, it may do nothing there.
+# Responses are data. If a browser renders one as a page, nothing in it may load or run.
 POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-# Swagger UI draws with data: images, and sends from its script, not by a form.
+# Swagger UI uses data: images, and sends requests from its script, not by a form.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -18,21 +18,21 @@ CAREFUL = (
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
 )
-# Neither browsers nor proxies may keep what is said about people, nor what is wrong with it.
+# Responses contain personal data, or errors about it: no cache may store them.
 PRIVATE = (*CAREFUL, ("Cache-Control", "no-store"))
 
 
 def init_app(app: Flask) -> None:
-    """Add the headers to every answer."""
+    """Register the function that adds the headers."""
     app.after_request(_add)
 
 
 def _add(response: Response) -> Response:
     headers = response.headers
     headers.extend(CAREFUL if request.blueprint in OPEN_BLUEPRINTS else PRIVATE)
-    # A page that needs more than data does brings its own.
+    # Pages set their own policy.
     headers.setdefault("Content-Security-Policy", POLICY)
     if response.status_code == HTTPStatus.NO_CONTENT:
-        # Nothing has no type (RFC 9110, 8.3).
+        # Without content there is no type (RFC 9110, 8.3).
         headers.remove("Content-Type")
     return response

@@ -1,4 +1,4 @@
-"""Reads requests strictly: what cannot be understood exactly is refused, and told by name."""
+"""Strict parsing of requests: unknown and malformed fields are refused by name."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,36 +17,36 @@ from leadapi.web import forms
 from leadapi.web.fields import MAX_FIELDS
 
 PIECE_BYTES = 2**14
-# The processor time that reading one body may take; a body of a MiB in ordinary chunks takes a hundredth of it.
+# CPU time for reading one body. 1 MiB in ordinary chunks takes a hundredth of it.
 READ_CPU_SECONDS = 0.2
-# How long a body that is too large is read and forgotten.
+# How long a body that is too large is read and discarded.
 DISCARD_SECONDS = 2.0
 JSON = ("application/json",)
 
 
 class InvalidFields(UnprocessableEntity):
-    """The request could be read, but its fields are not what they must be."""
+    """The request was parsed, but some fields are not valid."""
 
     def __init__(self, errors: Mapping[str, list[str]]) -> None:
         names = list(errors)
-        listed = ", ".join(map(_told, names[:5])) + (", …" if len(names) > 5 else "")
+        listed = ", ".join(map(_quoted, names[:5])) + (", …" if len(names) > 5 else "")
         super().__init__(f"{'This field is' if len(names) == 1 else 'These fields are'} not valid: {listed}.")
         self.errors = errors
 
 
-def _told(name: str) -> str:
-    """A field's name as part of a sentence: in quotes where it would not be seen, or end the line."""
+def _quoted(name: str) -> str:
+    """A field's name as part of a sentence, as a JSON string where it is blank or not printable."""
     start = name[:40]
     return start if start.isprintable() and start.strip() else orjson.dumps(start).decode()
 
 
 class Parser(FlaskParser):
-    """Reads requests, and refuses what it cannot read exactly."""
+    """The parser of every operation's arguments."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        """Parse the body with orjson, which has one exception for every kind of hostile JSON (RFC 8259)."""
+        """Parse the body with orjson, which raises one exception for every kind of hostile JSON (RFC 8259)."""
         if req.args:
             raise InvalidFields({name: ["Unknown field."] for name in req.args})
         media_types = getattr(schema, "media_types", JSON)
@@ -63,20 +63,20 @@ class Parser(FlaskParser):
         return body
 
     def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
-        """Refuse a parameter that is given twice instead of choosing one."""
+        """Refuse repeated parameters."""
         repeated = [name for name, values in req.args.lists() if len(values) > 1]
         if repeated:
             raise ValidationError({name: ["Given more than once."] for name in repeated})
         return MultiDictProxy(req.args, schema)
 
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> Any:
-        """Answer 422 with the fields' names at the top, wherever in the request they were."""
+        """Answer 422 with one map of fields, whether they were in the body or the query."""
         (messages,) = error.messages_dict.values()
         raise InvalidFields(flat(messages)) from error
 
 
 def read_plain_body(req: Request) -> bytes:
-    """The whole body, which is not compressed; see `read_body`."""
+    """The whole body, which must not be compressed; see `read_body`."""
     if req.content_encoding not in (None, "identity"):
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     return read_body(req)
@@ -86,17 +86,17 @@ def read_body(req: Request) -> bytes:
     """The whole body.
 
     :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
-    :raises BadRequest: it is chunked, and not as HTTP says, or ended before its Content-Length.
+    :raises BadRequest: its chunks are malformed, or it ended before its Content-Length.
     """
-    # Not get_data(), which cuts a chunked body at MAX_CONTENT_LENGTH without a word.
+    # Not get_data(), which silently truncates a chunked body at MAX_CONTENT_LENGTH.
     try:
-        # Only chunks can cost much, and to look at the clock costs more than to read a small body.
+        # Only chunks can cost much CPU. Measuring it costs more than reading a small body.
         body = b"".join(pieces(req.stream)) if req.content_length is None else req.stream.read()
-        # The stream lets one byte more through, because it cuts or refuses chunks that are just as long as it allows.
+        # MAX_CONTENT_LENGTH is one byte more, because the stream cuts chunked bodies of exactly that length.
         if req.max_content_length is not None and len(body) >= req.max_content_length:
             raise RequestEntityTooLarge
     except RequestEntityTooLarge:
-        # Who is still sending would find the connection closed, and no answer.
+        # Drain the rest of the request first, or the reset discards our response.
         with suppress(BadRequest, OSError, ParseException):
             deadline = time.monotonic() + DISCARD_SECONDS
             for _ in pieces(req.environ["wsgi.input"]):
@@ -111,7 +111,7 @@ def read_body(req: Request) -> bytes:
 
 
 def pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    """The stream, piece by piece, unless putting it together costs too much: chunks can be of one byte each."""
+    """The stream in pieces. Chunks can have one byte each, so the CPU time is bounded."""
     started = time.thread_time()
     while piece := stream.read(PIECE_BYTES):
         yield piece
@@ -120,12 +120,12 @@ def pieces(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def too_many_chunks() -> BadRequest:
-    """The refusal of a body whose chunks cost more than it is worth."""
+    """The error for a body whose chunks cost too much CPU time."""
     return BadRequest("The body comes in too many chunks.")
 
 
 def flat(messages: Mapping[Any, Any]) -> dict[str, list[str]]:
-    """What marshmallow says is wrong, as it is answered: from field to messages, without nesting."""
+    """The messages of marshmallow as a flat map from field to messages; nested fields are joined by dots."""
     return dict(_flat(messages))
 
 

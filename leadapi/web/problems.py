@@ -1,32 +1,46 @@
-"""What the OpenAPI document says of every error: its shape, an example, and its headers."""
+"""The one shape of every error (RFC 9457, `application/problem+json`), and the registry of business errors.
 
+`detail` is one sentence for people. A 422 adds `errors`, a map from field to messages. `type` appears where a client
+must tell two problems with one status apart.
+"""
+
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from marshmallow import fields
+import orjson
+from flask import Flask, Response, current_app
+from marshmallow import Schema, fields
+from werkzeug.exceptions import HTTPException
 
-from leadapi import errors, logs
-from leadapi.idempotency import once
-from leadapi.keys.errors import KeyRefused, ScopeMissing
-from leadapi.limits.policies import FIELD, HEADERS, POLICY_FIELD
-from leadapi.web import security
 from leadapi.web.fields import ShownSchema
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "5"
+
+# The sentences for statuses whose errors have none of their own.
+SENTENCES = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not answer this method.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body of the request is too large.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed to answer this request.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database cannot answer now; try again in a moment.",
+}
+
+Headers = Callable[[Any], Mapping[str, str]]
 
 
 class ProblemSchema(ShownSchema):
     """What went wrong (RFC 9457)."""
 
+    type = fields.String(
+        metadata={"format": "uri", "description": "Names the problem where its status alone is ambiguous."}
+    )
     detail = fields.String(required=True, metadata={"description": "One sentence for people."})
 
 
-class TypedProblemSchema(ProblemSchema):
-    """What went wrong, where the status alone does not tell (RFC 9457)."""
-
-    type = fields.String(required=True, metadata={"format": "uri"})
-
-
 class InvalidFieldsSchema(ProblemSchema):
-    """What is wrong with which field (RFC 9457)."""
+    """Which fields are wrong (RFC 9457)."""
 
     errors = fields.Dict(
         keys=fields.String(),
@@ -36,82 +50,67 @@ class InvalidFieldsSchema(ProblemSchema):
     )
 
 
-# An example of what each error says.
-PROBLEMS: dict[HTTPStatus, str] = {
-    HTTPStatus.BAD_REQUEST: "The body is not valid JSON at line 1, column 2.",
-    HTTPStatus.UNAUTHORIZED: str(KeyRefused("")),
-    HTTPStatus.FORBIDDEN: str(ScopeMissing("read")),
-    HTTPStatus.NOT_FOUND: "There is no lead with this id.",
-    HTTPStatus.NOT_ACCEPTABLE: "This address answers with text/csv or application/x-ndjson.",
-    HTTPStatus.CONFLICT: "Lead with this email already exists.",
-    HTTPStatus.PRECONDITION_FAILED: "The lead is not as If-Match or If-None-Match expects; get it again.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.SENTENCES[HTTPStatus.REQUEST_ENTITY_TOO_LARGE],
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send the body as application/json.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "This field is not valid: email.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests; try again in 37 s.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: errors.SENTENCES[HTTPStatus.INTERNAL_SERVER_ERROR],
-    HTTPStatus.SERVICE_UNAVAILABLE: errors.SENTENCES[HTTPStatus.SERVICE_UNAVAILABLE],
-}
-EMAIL_ERRORS = {"email": ["Not a valid email address."]}
-RETRY_AFTER = {
-    "description": "After how many seconds to try again.",
-    "required": True,
-    "schema": {"type": "integer", "minimum": 1},
-}
-TAKEN = {
-    "description": "Where the lead with this address is; only for who may read leads.",
-    "schema": {"type": "string", "format": "uri-reference"},
-    "example": "/leads/1",
-}
-REQUEST_ID = {
-    "description": "Names this request in the log.",
-    "required": True,
-    "schema": {"type": "string", "pattern": logs.REQUEST_ID.pattern},
-}
+def schema_of(status: int) -> type[Schema]:
+    """The schema of an error's body."""
+    return InvalidFieldsSchema if status == HTTPStatus.UNPROCESSABLE_ENTITY else ProblemSchema
 
 
-# The same errors where they may also be told to people.
-PAGE = "_OR_PAGE"
-HTML = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
+def problem(
+    status: HTTPStatus | int,
+    detail: str,
+    *,
+    type: str | None = None,  # noqa: A002  # the standard's name
+    errors: Mapping[str, list[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error response.
+
+    :param detail: one sentence for people, free of personal data.
+    :param type: a URI, where a client must tell two problems with one status apart.
+    :param errors: for a 422, what is wrong with each field.
+    """
+    body = _body(detail, type, errors)
+    response = Response(orjson.dumps(body), int(status), headers, mimetype=MEDIA_TYPE)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return response
 
 
-def describe(spec: Any) -> None:
-    """Add them to the components of an apispec document; what no operation names is left out."""
-    spec.components.header("REQUEST_ID", REQUEST_ID)
-    spec.components.header("RATE_LIMIT", FIELD)
-    spec.components.header("RATE_LIMIT_POLICY", POLICY_FIELD)
-    for status, detail in PROBLEMS.items():
-        invalid = status == HTTPStatus.UNPROCESSABLE_ENTITY
-        content = {
-            "schema": InvalidFieldsSchema if invalid else ProblemSchema,
-            "example": {"detail": detail} | ({"errors": EMAIL_ERRORS} if invalid else {}),
-        }
-        headers: dict[str, Any] = {"X-Request-Id": "REQUEST_ID", **HEADERS}
-        if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-            headers["Retry-After"] = RETRY_AFTER
-        if status in security.CHALLENGES:
-            headers["WWW-Authenticate"] = security.CHALLENGES[status]
-        if status == HTTPStatus.CONFLICT:
-            headers["Location"] = TAKEN
-        _register(spec, status.name, status.phrase, content, headers)
-    running = {"schema": TypedProblemSchema, "example": once.RUNNING}
-    taken = {
-        # The one that asks for more comes first, for clients that take the first one that fits.
-        "schema": {"anyOf": [TypedProblemSchema, ProblemSchema]},
-        "example": {"detail": PROBLEMS[HTTPStatus.CONFLICT]},
-    }
-    headers = {
-        "X-Request-Id": "REQUEST_ID",
-        **HEADERS,
-        "Retry-After": {**RETRY_AFTER, "required": False},
-    }
-    _register(spec, "RUNNING", "Conflict", running, headers)
-    headers = {**headers, "Location": TAKEN, "Idempotent-Replayed": once.REPLAYED}
-    _register(spec, "CONFLICT_OR_RUNNING", "Conflict", taken, headers)
+def body_of(error: Exception) -> dict[str, Any]:
+    """The body of the response to an error.
+
+    :param error: a business error or an HTTPException; it may have the attributes `type` and `errors`.
+    """
+    detail = str(error)
+    if isinstance(error, HTTPException):
+        detail = SENTENCES.get(HTTPStatus(error.code or 500)) or str(error.description)
+    return _body(detail, getattr(error, "type", None), getattr(error, "errors", None))
 
 
-def _register(spec: Any, name: str, phrase: str, content: Any, headers: Any) -> None:
-    for suffix, page in (("", {}), (PAGE, {"text/html": HTML})):
-        contents = {"application/problem+json": content, **page}
-        answer = {"description": phrase, "content": contents, "headers": headers}
-        spec.components.response(f"{name}{suffix}", answer, lazy=True)
+def register(app: Flask, error: type[Exception], status: HTTPStatus, headers: Headers | None = None) -> None:
+    """Answer a business error with this status.
+
+    :param headers: makes response headers from the error.
+    """
+    app.extensions.setdefault("problems", {})[error] = status
+
+    def answer(error: Exception) -> Response:
+        return problem(status, **body_of(error), headers=headers(error) if headers else None)
+
+    app.register_error_handler(error, answer)
+
+
+def status_of(error: Exception) -> HTTPStatus | None:
+    """The status that a business error is registered with; None for any other exception."""
+    status: HTTPStatus | None = current_app.extensions["problems"].get(type(error))
+    return status
+
+
+def verdict(error: Exception) -> dict[str, Any]:
+    """A business error as one of several results in a response, with the status that it has on its own."""
+    return {"status": status_of(error), **body_of(error)}
+
+
+def _body(detail: str, kind: str | None, errors: Mapping[str, list[str]] | None) -> dict[str, Any]:
+    body: dict[str, Any] = {"type": kind, "detail": detail} if kind else {"detail": detail}
+    return body if errors is None else {**body, "errors": errors}

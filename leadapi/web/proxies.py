@@ -1,4 +1,4 @@
-"""Where a request comes from, and whose word counts for it."""
+"""The address of the client, behind trusted proxies."""
 
 import re
 from functools import lru_cache
@@ -9,19 +9,18 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from leadapi.config import Settings
 
-# Some proxies name the port, too.
+# Some proxies add the port.
 WITH_PORT = re.compile(r"\[([^]]+)\](?::\d+)?|([\d.]+):\d+")
-# The part of an IPv6 address that one customer of a provider gets whole (RFC 6177).
+# The prefix that a provider assigns to one customer (RFC 6177).
 CUSTOMER_BITS = 64
-# No address is longer, and what is remembered is small.
+# Longer than any address; it bounds the cache.
 LONGEST = 64
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Take the client's address from as many proxies as the operator trusts, and nothing else from them.
+    """Take the client's address from X-Forwarded-For, as many proxies back as the operator trusts.
 
-    The scheme, the host and the path that a proxy may tell are not used anywhere, so that one which
-    passes on what a client wrote there does no harm.
+    The scheme, host and path of a proxy are not used, so a proxy that passes on a client's headers does no harm.
     """
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # the documented way to add one
@@ -30,13 +29,13 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def client_network() -> str:
-    """Whom the request comes from: an IPv4 address, or the network of an IPv6 address."""
+    """The IPv4 address of the client, or the network of its IPv6 address."""
     network = _network((request.remote_addr or "")[:LONGEST])
     if network is not None:
         return network
-    # What a client wrote can make a proxy's addition unreadable; whoever does that is one with the proxy.
+    # A client can garble X-Forwarded-For. It then shares the proxy's address.
     peer = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR")
-    # A server on a Unix socket has no addresses at all.
+    # A server on a Unix socket has no addresses.
     return _network(peer or "") or "unknown"
 
 

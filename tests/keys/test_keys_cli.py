@@ -103,8 +103,8 @@ def test_a_key_that_has_ended_is_shown_so(app: Flask) -> None:
         (["--name", "a\nb", "--scope", "read"], "1 to 100 printable characters"),
         (["--name", "x" * 101, "--scope", "read"], "1 to 100 printable characters"),
         (["--name", "x", "--scope", "read", "--expires", "soon"], "give a number of days or hours"),
-        (["--name", "x", "--scope", "read", "--expires", "0d"], "this is over already"),
-        (["--name", "x", "--scope", "read", "--expires", "2020-01-01"], "this is over already"),
+        (["--name", "x", "--scope", "read", "--expires", "0d"], "this is in the past"),
+        (["--name", "x", "--scope", "read", "--expires", "2020-01-01"], "this is in the past"),
     ],
 )
 def test_create_says_what_is_wrong(app: Flask, arguments: list[str], said: str) -> None:

@@ -56,6 +56,8 @@ def test_changes_the_field_that_is_given_and_no_other(
         ({}, {"a": "1", "b": "2"}),
         ({"a": None}, {"b": "2"}),
         ({"a": None, "nothing": None}, {"b": "2"}),
+        ({"a": "", "nothing": ""}, {"b": "2"}),
+        ([], {"a": "1", "b": "2"}),
         ({"b": "3", "c": "4"}, {"a": "1", "b": "3", "c": "4"}),
         (None, {}),
     ],
@@ -69,6 +71,14 @@ def test_merges_attributes(
 
     assert response.status_code == 200
     assert body(response)["attributes"] == left
+
+
+def test_an_empty_text_clears(client: FlaskClient, stored_lead: StoredLead) -> None:
+    stored_lead()
+
+    lead = body(client.patch("/leads/1", json={"company": "", "message": "", "source": ""}))
+
+    assert (lead["company"], lead["message"], lead["source"]) == (None, None, None)
 
 
 def test_keeps_no_more_attributes_than_a_lead_may_have(client: FlaskClient, stored_lead: StoredLead) -> None:

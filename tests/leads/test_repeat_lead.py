@@ -35,7 +35,8 @@ def test_a_merge_overwrites_with_what_is_given_and_not_null(client: FlaskClient,
         "email": f"{MARKER.title()}@example.com",
         "company": None,
         "message": "again",
-        "attributes": {"b": "3", "c": "4"},
+        "source": "",
+        "attributes": {"a": "", "b": "3", "c": "4"},
     }
 
     response = client.post("/leads", json=sent, headers=MERGE)
@@ -94,8 +95,8 @@ def test_a_source_that_a_merge_moves_is_counted_where_it_is(client: FlaskClient,
 
 
 def test_refuses_a_merge_that_would_have_too_many_attributes(client: FlaskClient, stored_lead: StoredLead) -> None:
-    stored = stored_lead(attributes={str(number): "" for number in range(50)})
-    sent = {"full_name": "Zebedee", "email": stored["email"], "attributes": {"one more": ""}}
+    stored = stored_lead(attributes={str(number): "1" for number in range(50)})
+    sent = {"full_name": "Zebedee", "email": stored["email"], "attributes": {"one more": "1"}}
 
     response = client.post("/leads", json=sent, headers=MERGE)
 

@@ -86,7 +86,7 @@ def test_understands_what_spreadsheets_write(bring_in: Importer, content: bytes,
         (b"full_name,mail\n", [], "No column is email. Name one: --map COLUMN=email"),
         (b"full_name,email\n", ["--map", "mail=email"], "--map names a column that the file does not have: 'mail'."),
         (b"full_name,email\n", ["--map", "email=mail"], "There is no field 'mail'"),
-        (b"full_name,email," + b"x" * 41 + b"\n", [], "No attribute can have the name of column 3"),
+        (b"full_name,email," + b"x" * 101 + b"\n", [], "No attribute can have the name of column 3"),
         (b"full_name,email\n", ["--map", "email"], "'email' is not COLUMN=FIELD."),
         (b"full_name,email\n", ["--encoding", "klingon"], "'klingon' is not a known encoding."),
     ],
@@ -185,7 +185,7 @@ LOCALS = st.sampled_from(["info", "INFO", "Postmaster", "a" * 64, "a" * 65, "a..
 TIMES = st.sampled_from(
     ["2020-01-01T00:00:00Z", "2020-01-01t00:00:00.9+02:00", "2020-01-01T00:30:00Z", "2020-13-01T00:00:00Z", "now"]
 )
-ATTRIBUTES = st.dictionaries(NAMES | st.just("n" * 41), NAMES | st.just("v" * 501) | st.none(), max_size=3) | st.just(
+ATTRIBUTES = st.dictionaries(NAMES | st.just("n" * 101), NAMES | st.just("v" * 2001) | st.none(), max_size=3) | st.just(
     {str(number): "" for number in range(51)}
 )
 FIELDS: dict[Any, st.SearchStrategy[Any]] = {

@@ -1,0 +1,111 @@
+"""The events of a lead on the wire: one schema per type."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from leadapi.events.schemas import EventSchema
+from leadapi.leads.schemas import LeadSchema, Status
+from leadapi.web.fields import Constant, OneOf, ShownSchema
+
+
+class FieldValue(fields.Field[Any]):
+    """A value that a field of a lead can have."""
+
+    json_schema = {"type": ["string", "object", "null"], "additionalProperties": {"type": "string"}}
+
+
+class FieldChangeSchema(ShownSchema):
+    """What a field of a lead was, and what it became."""
+
+    from_ = FieldValue(required=True, data_key="from")
+    to = FieldValue(required=True)
+
+
+class SentLeadSchema(ShownSchema):
+    """A repeat as it was sent."""
+
+    full_name = fields.String(required=True)
+    email = fields.String(required=True)
+    company = fields.String(allow_none=True)
+    message = fields.String(allow_none=True)
+    source = fields.String(allow_none=True)
+    attributes = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
+    status = Status()
+    created_at = fields.AwareDateTime(metadata={"description": "From a file."})
+    updated_at = fields.AwareDateTime(metadata={"description": "From a file."})
+
+
+def _changes() -> fields.Field[Any]:
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(FieldChangeSchema),
+        required=True,
+        metadata={"description": "From field to its change."},
+    )
+
+
+class LeadRepeatedSchema(ShownSchema):
+    """A lead that came in again."""
+
+    resolution = fields.String(required=True, validate=validate.OneOf(["merge-duplicates", "ignore-duplicates"]))
+    sent = fields.Nested(SentLeadSchema, required=True)
+    changes = _changes()
+
+
+class LeadUpdatedSchema(ShownSchema):
+    """A lead that was changed."""
+
+    changes = _changes()
+
+
+class LeadErasedSchema(ShownSchema):
+    """A lead that was erased: nothing is kept of it."""
+
+
+class LeadCreatedEventSchema(EventSchema):
+    """A lead was captured."""
+
+    type = Constant("lead.created")
+    data = fields.Nested(LeadSchema, required=True)
+
+
+class LeadRepeatedEventSchema(EventSchema):
+    """A lead was sent again, and treated as preferred."""
+
+    type = Constant("lead.repeated")
+    data = fields.Nested(LeadRepeatedSchema, required=True)
+
+
+class LeadUpdatedEventSchema(EventSchema):
+    """A lead was changed."""
+
+    type = Constant("lead.updated")
+    data = fields.Nested(LeadUpdatedSchema, required=True)
+
+
+class LeadErasedEventSchema(EventSchema):
+    """A lead was erased."""
+
+    type = Constant("lead.erased")
+    data = fields.Nested(LeadErasedSchema, required=True)
+
+
+class LeadEventPageSchema(ShownSchema):
+    """A page of a lead's events, oldest first."""
+
+    total = fields.Integer(
+        required=True, validate=validate.Range(min=0), metadata={"description": "How many there are in all."}
+    )
+    items = fields.List(
+        OneOf(
+            "LeadEvent",
+            "Something that happened to a lead.",
+            LeadCreatedEventSchema,
+            LeadRepeatedEventSchema,
+            LeadUpdatedEventSchema,
+            LeadErasedEventSchema,
+            discriminator="type",
+        ),
+        required=True,
+    )

@@ -1,0 +1,77 @@
+"""Leads in the OpenAPI document: examples, response headers and links."""
+
+from leadapi.web.openapi import Document
+
+NEW_LEAD = {
+    "full_name": "John Doe",
+    "email": "john@example.com",
+    "company": "Example Inc",
+    "message": "Interested in product",
+    "source": "landing-page",
+}
+LEAD = {
+    "id": 1,
+    **NEW_LEAD,
+    "created_at": "2026-02-28T10:00:00Z",
+    "status": "new",
+    "attributes": {},
+    "updated_at": "2026-02-28T10:00:00Z",
+}
+VERDICTS = [
+    {"status": 201, "lead": LEAD},
+    {"status": 409, "detail": "Lead with this email already exists."},
+    {"status": 422, "detail": "This field is not valid: email.", "errors": {"email": ["Not a valid email address."]}},
+]
+CHANGES = {"status": "qualified", "attributes": {"phone": "+1 555 0100"}}
+EVENT = {
+    "id": 7,
+    "type": "lead.updated",
+    "time": "2026-02-28T10:00:00Z",
+    "actor": None,
+    "data": {"changes": {"status": {"from": "new", "to": "qualified"}}},
+}
+CSV = (
+    "id,full_name,email,company,message,source,created_at,status,attributes,updated_at\r\n"
+    "1,John Doe,john@example.com,Example Inc,Interested in product,landing-page,2026-02-28T10:00:00Z,"
+    "new,{},2026-02-28T10:00:00Z\r\n"
+)
+NDJSON = (
+    '{"id":1,"full_name":"John Doe","email":"john@example.com","company":"Example Inc",'
+    '"message":"Interested in product","source":"landing-page","created_at":"2026-02-28T10:00:00Z",'
+    '"status":"new","attributes":{},"updated_at":"2026-02-28T10:00:00Z"}\n'
+)
+FILE = {"type": "string"}
+
+LOCATION = {
+    "description": "Where the lead is.",
+    "required": True,
+    "schema": {"type": "string", "format": "uri-reference"},
+    "example": "/leads/1",
+}
+TAKEN = {
+    "description": "Where the lead with this address is; only for callers who may read leads.",
+    "schema": {"type": "string", "format": "uri-reference"},
+    "example": "/leads/1",
+}
+NEXT = {
+    "description": 'The next page, as `</leads?…>; rel="next"` (RFC 8288); absent on the last one.',
+    "schema": {"type": "string"},
+    "example": '</leads?limit=50&after=AAAAAAAAADI>; rel="next"',
+}
+NAME = {
+    "description": "A name for the file.",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": "attachment; filename=leads.csv",
+}
+
+# The operations that take the id of a lead, for tools that follow links.
+LINKS = {
+    name: {"operationId": name, "parameters": {"lead_id": "$response.body#/id"}}
+    for name in ("showLead", "changeLead", "eraseLead", "listLeadEvents")
+}
+
+
+def init_app(document: Document) -> None:
+    """Describe the header of a refused repeat."""
+    document.describe_problem(409, headers={"Location": TAKEN})
