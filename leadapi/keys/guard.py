@@ -1,8 +1,9 @@
-"""Stands before every operation: lets in who shows a key with the scope that the operation asks for."""
+"""Checks before every operation that the caller's API key has the scope that the operation requires."""
 
 import base64
 import binascii
 import logging
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, after_this_request, g, request
@@ -13,19 +14,21 @@ from leadapi.config import Settings
 from leadapi.keys import service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
+from leadapi.keys.service import StoredKey
+from leadapi.limits.policies import charging_failure
 from leadapi.storage.write_queue import WriteLockUnavailable
 from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement
 
-# What nobody thought about is for nobody else.
+# Routes without a declared scope need `admin` (fail closed).
 UNMARKED = Requirement("admin")
 
 logger = logging.getLogger(__name__)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Guard the operations, unless AUTH=off: then keys are not looked at at all.
+    """Guard the operations, unless AUTH=off, which ignores keys.
 
-    What wants to know the caller before each request has to be added after this.
+    Hooks that run before a request and need its caller have to be registered after this one.
     """
     if settings.auth:
         app.before_request(Guard(app, public_capture=settings.public_capture).admit)
@@ -34,7 +37,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 class Guard:
-    """Asks each request for a key."""
+    """Identifies the caller of each request by its key."""
 
     def __init__(self, app: Flask, *, public_capture: bool) -> None:
         self._app = app
@@ -43,30 +46,26 @@ class Guard:
         self._requirements: dict[tuple[str, str], Requirement] = {}
 
     def admit(self) -> None:
-        """Let the request pass, and note in `g` whose it is.
+        """Let the request pass, and set its caller in `g`.
 
-        :raises KeyMissing: it has no key, and needs one.
-        :raises KeyRefused: its key is not valid.
-        :raises ScopeMissing: its key is for other things.
+        :raises KeyMissing: the operation needs a key, and the request has none.
+        :raises KeyRefused: the key is not valid.
+        :raises ScopeMissing: the key does not have the scope.
+        :raises TooManyRequests: too many requests from this address had keys that are not valid.
         """
         g.key_id, g.scopes = None, frozenset()
         if request.url_rule is None:
-            # What is not there, or not for this method, is answered so to everybody.
+            # 404 and 405 are the same for every caller.
             return
         needed = self._needed(request.url_rule.endpoint, request.method)
         if needed.scope is None:
             return
-        try:
-            text = credential(request.environ)
-            if text is None:
-                if needed.public and self._public_capture:
-                    g.scopes = frozenset({needed.scope})
-                    return
-                raise KeyMissing
-            key = self._keys.identify(text)
-        except KeyRefused as exc:
-            logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
-            raise
+        key = self._identify(request.environ)
+        if key is None:
+            if needed.public and self._public_capture:
+                g.scopes = frozenset({needed.scope})
+                return
+            raise KeyMissing
         logs.note(key_id=key.key_id)
         if needed.scope not in key.scopes:
             raise ScopeMissing(needed.scope)
@@ -74,15 +73,30 @@ class Guard:
         if self._keys.take_due_use(key.key_id):
             after_this_request(self._note_use_later)
 
+    def _identify(self, environ: dict[str, Any]) -> StoredKey | None:
+        """The request's key; None if it has none."""
+        with suppress(KeyRefused):
+            text = credential(environ)
+            if text is None:
+                return None
+            return self._keys.recall(text)
+        # Guessed keys cost the address before they cost a database read.
+        try:
+            with charging_failure():
+                return self._keys.identify(credential(environ) or "")
+        except KeyRefused as exc:
+            logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
+            raise
+
     def _needed(self, endpoint: str, method: str) -> Requirement:
-        """What the operation asks for; looked for once."""
+        """What the operation requires; read once and remembered."""
         known = self._requirements.get((endpoint, method))
         if known is None:
             known = self._requirements[endpoint, method] = self._read_requirement(endpoint, method)
         return known
 
     def _read_requirement(self, endpoint: str, method: str) -> Requirement:
-        # Browsers ask for OPTIONS without a key before they send anything (Fetch, 4.9), and nothing runs.
+        # Browsers send preflight requests without a key (Fetch, 4.9).
         if method == "OPTIONS" or endpoint.partition(".")[0] in OPEN_BLUEPRINTS:
             return OPEN
         view: Any = getattr(self._app.view_functions[endpoint], "view_class", None)
@@ -91,7 +105,7 @@ class Guard:
         return requirement
 
     def _note_use_later(self, response: Response) -> Response:
-        """Note the use when all is sent: nobody waits for it, and no transaction of the request has to do with it."""
+        """Note the use after the response is sent, in a transaction of its own, so that no client waits for it."""
         key_id = g.key_id
         response.call_on_close(lambda: self._note_use(key_id))
         return response
@@ -101,14 +115,14 @@ class Guard:
             with self._app.app_context():
                 service.note_use(key_id)
         except (SQLAlchemyError, WriteLockUnavailable) as exc:
-            # Tried again when the key is read the next time.
+            # The next read of the key tries again.
             logger.info("keys.use_not_noted", extra={"key_id": key_id, "error": type(exc).__name__})
 
 
 def credential(environ: dict[str, Any]) -> str | None:
-    """The text that a request shows as its key; None if it shows nothing.
+    """The text that a request has as its key; None if it has none.
 
-    :raises KeyRefused: it shows two different ones, or something that cannot be a key.
+    :raises KeyRefused: it has two that differ, or a scheme or encoding that is not supported.
     """
     header: str | None = environ.get("HTTP_AUTHORIZATION")
     plain: str | None = environ.get("HTTP_X_API_KEY")
@@ -126,7 +140,7 @@ def credential(environ: dict[str, Any]) -> str | None:
 
 
 def _basic_user(text: str) -> str:
-    """The user name (RFC 7617); the password says nothing here."""
+    """The user name (RFC 7617). The password is ignored."""
     try:
         return base64.b64decode(text, validate=True).decode("ascii").partition(":")[0]
     except (binascii.Error, ValueError) as exc:
