@@ -40,5 +40,6 @@ class TooManyAttributes(Exception):
         return "This field is not valid: attributes."
 
 
-# How many attributes are kept of a lead.
+# How many attributes a lead has at most, and how many bytes they have as JSON.
 MAX_ATTRIBUTES = 50
+MAX_ATTRIBUTES_BYTES = 2**14

@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from marshmallow import ValidationError, fields
 
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email
-from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.web.fields import CONTROL, Line
 
 # In any case, in words that every dialect of regular expressions has.
@@ -45,18 +46,20 @@ class Attributes(fields.Field[Any]):
     :param removable: whether null may stand for a value, to take it away.
     """
 
-    named = re.compile(rf"[^{CONTROL}]{{1,40}}")
-    longest = 500
+    longest_name, longest = 100, 2000
+    named = re.compile(rf"[^{CONTROL}]{{1,{longest_name}}}")
     default_error_messages = {
         "invalid": "Must be an object.",
         "many": "Has too many attributes.",
-        "name": "A name must have 1 to 40 characters, and no control characters.",
+        "name": f"A name must have 1 to {longest_name} characters, and no control characters.",
+        "large": f"Must have at most {MAX_ATTRIBUTES_BYTES} bytes as JSON.",
         "value": f"Must be a string of at most {longest} characters.",
     }
 
     def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
-        # Who changes a lead may take away as many as there are, and put as many in their place.
-        self.most = 2 * MAX_ATTRIBUTES if removable else MAX_ATTRIBUTES
+        # A change may remove as many as a lead has, and add as many.
+        factor = 2 if removable else 1
+        self.most, self.most_bytes = factor * MAX_ATTRIBUTES, factor * MAX_ATTRIBUTES_BYTES
         self.removable = removable
         documented = {
             "type": "object",
@@ -80,6 +83,8 @@ class Attributes(fields.Field[Any]):
         wrong = [name for name, text in value.items() if not self._fits(text)]
         if wrong:
             raise ValidationError({name: [self.error_messages["value"]] for name in wrong})
+        if len(orjson.dumps(value)) > self.most_bytes:
+            raise self.make_error("large")
         return value
 
     def _fits(self, text: Any) -> bool:

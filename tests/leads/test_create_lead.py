@@ -123,8 +123,11 @@ def test_takes_what_is_just_within_the_rules(client: FlaskClient, new_lead: NewL
         ("attributes", []),
         ("attributes", {str(number): "z" for number in range(51)}),
         ("attributes", {"": "zebedee"}),
-        ("attributes", {"n" * 41: "zebedee"}),
+        ("attributes", {"n" * 101: "zebedee"}),
         ("attributes", {"na\nme": "zebedee"}),
+        # 16 KiB and a byte as JSON, and much more of it in characters that JSON escapes.
+        ("attributes", {**{str(number): "z" * 2000 for number in range(8)}, "z": "z" * (16385 - 8 * 2007 - 8)}),
+        ("attributes", {str(number): "\x01" * 2000 for number in range(2)}),
         ("nonsense", None),
     ],
 )
@@ -140,7 +143,7 @@ def test_refuses_a_field_that_breaks_its_rule_by_name(
     assert body(client.get("/leads"))["total"] == 0
 
 
-@pytest.mark.parametrize("value", ["v" * 501, None, 17, {"phone": "zebedee"}])
+@pytest.mark.parametrize("value", ["v" * 2001, None, 17, {"phone": "zebedee"}])
 def test_refuses_an_attribute_that_breaks_its_rule_by_name(client: FlaskClient, new_lead: NewLead, value: Any) -> None:
     response = client.post("/leads", json=new_lead(attributes={"page": "zebedee", "phone": value}))
 
@@ -153,7 +156,9 @@ def test_refuses_an_attribute_that_breaks_its_rule_by_name(client: FlaskClient, 
     [
         {},
         {"utm_source": MARKER, "Página 𝔷": 'one\r\ntwo\t\0 "=1+1"'},
-        {f"{number:040}": "𝔷" * 500 for number in range(50)},
+        {f"{number:0100}": "𝔷" * 50 for number in range(50)},
+        # 16 KiB as JSON.
+        {**{str(number): "z" * 2000 for number in range(8)}, "z": "z" * (16384 - 8 * 2007 - 8)},
     ],
 )
 def test_keeps_attributes_as_they_are(client: FlaskClient, new_lead: NewLead, attributes: dict[str, str]) -> None:

@@ -184,7 +184,7 @@ def test_who_prefers_json_gets_it(send: Send, new_lead: NewLead, accept: str, mi
 
 
 def test_what_is_wrong_is_named_on_a_page(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
-    response = send(new_lead(full_name="Z", email="", phone="<b>" + "1" * 500) | {"<i>": "x" * 501})
+    response = send(new_lead(full_name="Z", email="", phone="<b>" + "1" * 2000) | {"<i>": "x" * 2001})
 
     assert (response.status_code, response.mimetype) == (422, "text/html")
     assert re.findall(r"<dt>(.+)</dt>", response.text) == ["full_name", "email", "phone", "&lt;i&gt;"]

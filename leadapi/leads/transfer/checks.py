@@ -7,10 +7,10 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from leadapi.leads.emails import InvalidEmail, normalize_email
-from leadapi.leads.errors import MAX_ATTRIBUTES
+from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.leads.fields import Attributes
 from leadapi.leads.schemas import STATUSES, NewLeadSchema
-from leadapi.web.fields import Instant, Line, Paragraphs
+from leadapi.web.fields import SPACES, Instant, Line, Paragraphs
 from leadapi.web.parsing import flat
 
 
@@ -78,8 +78,7 @@ def check_shortly(given: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _name(text: str) -> str | None:
-    # The only space that is printable is the common one.
-    return text if 2 <= len(text) <= 255 and text.isprintable() and text[0] != " " != text[-1] else None
+    return text if 2 <= len(text) <= 255 and text.isprintable() and text.strip(SPACES) == text else None
 
 
 def _company(text: str) -> str | None:
@@ -99,7 +98,11 @@ def _status(text: str) -> str | None:
 
 
 def _attributes(given: dict[str, str]) -> dict[str, str] | None:
-    return given if type(given) is dict and len(given) <= MAX_ATTRIBUTES and all(map(_fits, given.items())) else None
+    if type(given) is not dict or len(given) > MAX_ATTRIBUTES or not all(map(_fits, given.items())):
+        return None
+    # A character takes six bytes of JSON at most. For more than this, the schema counts them.
+    characters = sum(len(name) + len(value) + 1 for name, value in given.items())
+    return given if 6 * (characters + 1) <= MAX_ATTRIBUTES_BYTES else None
 
 
 def _fits(attribute: tuple[str, Any]) -> bool:

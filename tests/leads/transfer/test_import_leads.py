@@ -247,7 +247,7 @@ def test_ndjson_is_taken_without_loss(bring_in: Import, client: FlaskClient, new
         "This line is not a JSON object.",
         "This line is not a JSON object.",
         "This line is not a JSON object.",
-        "attributes.age: Must be a string of at most 500 characters.",
+        "attributes.age: Must be a string of at most 2000 characters.",
         "Two fields are full_name.",
     ]
     assert [row["line"] for row in refused[1:3]] == ["{nonsense", DEEP.decode()]
