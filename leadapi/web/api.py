@@ -22,7 +22,7 @@ from leadapi.limits.policies import HEADERS
 from leadapi.web import forms, problems, security
 from leadapi.web.fields import MAX_ID, Cursor
 from leadapi.web.parsing import Parser
-from leadapi.web.preferences import media_types
+from leadapi.web.preferences import best_media_type
 
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -50,10 +50,7 @@ def accepted(offered: Mapping[str, str], asked_for: str | None = None) -> str:
     for media_type, name in offered.items():
         if name == asked_for:
             return media_type
-    accept = media_types()
-    if not accept:
-        return next(iter(offered))
-    chosen = accept.best_match(offered)
+    chosen = best_media_type(offered)
     if chosen is None:
         raise NotAcceptable(f"This address answers with {' or '.join(offered)}.")
     return chosen

@@ -20,14 +20,16 @@ OWN = "_"
 TRAP_FIELD = "_gotcha"
 STAMP_FIELD = "_ts"
 
-# Unicode's White_Space; str.strip() alone would also take four control characters for spaces.
-SPACES = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
-    "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+# Trimmed from names and addresses: Unicode's White_Space (str.strip() alone would also trim four control characters),
+# and invisible characters, which people copy without knowing. Written as the inside of a character class, in escapes
+# that Python and ECMA-262 share.
+_WHITE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_INVISIBLE = (
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0"
 )
-# The insides of character classes, in the words that Python and ECMA-262 have in common.
-SPACE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+SPACE = _WHITE + _INVISIBLE
 CONTROL = r"\x00-\x1f\x7f-\x9f"
+SPACES = "".join(re.findall(f"[{SPACE}]", "".join(map(chr, range(0x10000)))))
 
 
 class BodySchema(Schema):
