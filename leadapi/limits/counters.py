@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from limits import RateLimitItem
@@ -63,23 +62,17 @@ class LocalCounter:
         keys = [(client, limit.get_expiry()) for limit in limits]
         with self._lock:
             now = time.monotonic()
-            windows = [self._windows.get(key, (0, 0.0)) for key in keys]
-            windows = [
-                window if window[1] > now else (0, now + seconds)
-                for window, (_, seconds) in zip(windows, keys, strict=True)
-            ]
+            found = [(*self._windows.get(key, (0, 0.0)), key[1]) for key in keys]
+            windows = [(count, end) if end > now else (0, now + seconds) for count, end, seconds in found]
             passes = cost < 0 or all(count < limit.amount for (count, _), limit in zip(windows, limits, strict=True))
             if passes:
                 windows = [(max(0, count + cost), end) for count, end in windows]
                 self._windows.update(zip(keys, windows, strict=True))
                 if len(self._windows) > MAX_WINDOWS:
-                    self._evict(now)
+                    # Keep those that have not ended, and of these the newest.
+                    current = [item for item in self._windows.items() if item[1][1] > now]
+                    self._windows = dict(current[-MAX_WINDOWS // 2 :])
         return _verdict(passes, limits, ((count, end - now) for count, end in windows))
-
-    def _evict(self, now: float) -> None:
-        """Drop the windows that have ended, and if these are too few, the oldest."""
-        current = {key: window for key, window in self._windows.items() if window[1] > now}
-        self._windows = dict(islice(current.items(), max(0, len(current) - MAX_WINDOWS // 2), None))
 
 
 class RedisCounter:
