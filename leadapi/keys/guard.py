@@ -3,6 +3,7 @@
 import base64
 import binascii
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from leadapi.config import Settings
 from leadapi.keys import openapi, service
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.ring import KeyRing
-from leadapi.keys.service import OPERATOR, Caller
+from leadapi.keys.service import OPERATOR, Caller, StoredKey
+from leadapi.limits.policies import charging_failure
 from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
 from leadapi.web.forms import is_form
 from leadapi.web.openapi import Document, marks_of
@@ -47,11 +49,12 @@ class Guard:
         self._requirements: dict[tuple[str, str], Requirement] = {}
 
     def admit(self) -> None:
-        """Let the request pass, and store its caller in `g`.
+        """Let the request pass, and set its caller in `g`.
 
-        :raises KeyMissing: it has no key, and needs one.
-        :raises KeyRefused: its key is not valid.
-        :raises ScopeMissing: its key does not have the scope.
+        :raises KeyMissing: the operation needs a key, and the request has none.
+        :raises KeyRefused: the key is not valid.
+        :raises ScopeMissing: the key does not have the scope.
+        :raises TooManyRequests: too many requests from this address had keys that are not valid.
         """
         g.caller = NOBODY
         if request.url_rule is None:
@@ -60,23 +63,33 @@ class Guard:
         needed = self._needed(request.url_rule.endpoint, request.method)
         if needed.scope is None:
             return
-        try:
-            text = credential(request.environ)
-            if text is None:
-                if needed.public and self._public_capture:
-                    g.caller = Caller(None, frozenset({needed.scope}))
-                    return
-                raise KeyMissing
-            key = self._keys.identify(text)
-        except KeyRefused as exc:
-            logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
-            raise
+        key = self._identify(request.environ)
+        if key is None:
+            if needed.public and self._public_capture:
+                g.caller = Caller(None, frozenset({needed.scope}))
+                return
+            raise KeyMissing
         logs.note(key_id=key.key_id)
         if needed.scope not in key.scopes:
             raise ScopeMissing(needed.scope)
         g.caller = Caller(key.key_id, key.scopes)
         if self._keys.take_due_use(key.key_id):
             after_this_request(self._note_use_later)
+
+    def _identify(self, environ: dict[str, Any]) -> StoredKey | None:
+        """The request's key; None if it has none."""
+        with suppress(KeyRefused):
+            text = credential(environ)
+            if text is None:
+                return None
+            return self._keys.recall(text)
+        # Guessed keys cost the address before they cost a database read.
+        try:
+            with charging_failure():
+                return self._keys.identify(credential(environ) or "")
+        except KeyRefused as exc:
+            logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
+            raise
 
     def _needed(self, endpoint: str, method: str) -> Requirement:
         """The requirement of the operation, cached."""

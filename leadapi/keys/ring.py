@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from leadapi.keys import service
 from leadapi.keys.errors import KeyRefused
 from leadapi.keys.service import StoredKey
-from leadapi.keys.texts import read_key
+from leadapi.keys.texts import KeyText, read_key
 
 # A query for each request would cost more than all other checks. A revoked key stays valid for this long.
 REMEMBERED_SECONDS = 5.0
 MOST_REMEMBERED = 1000
 
 # The hash to compare the secret of an unknown key with.
-NOTHING = bytes(32)
+NO_HASH = bytes(32)
 
 
 @dataclass
@@ -32,8 +32,20 @@ class KeyRing:
         self._remembered_seconds = remembered_seconds
         self._seen: dict[str, _Seen] = {}
 
+    def recall(self, text: str) -> StoredKey:
+        """A key that was valid when this process read it last, and is valid now.
+
+        :raises KeyRefused: it is not, or this process has not read it.
+        """
+        given = read_key(text)
+        seen = self._seen.get(given.key_id) if given else None
+        if given is None or seen is None:
+            raise KeyRefused("unknown")
+        key = _checked(given, seen.key)
+        return key if time.monotonic() < seen.until else self._read(given)
+
     def identify(self, text: str) -> StoredKey:
-        """The stored key with this text.
+        """A key that is valid now.
 
         :raises KeyRefused: it is not valid now.
         """
@@ -41,18 +53,7 @@ class KeyRing:
         if given is None:
             raise KeyRefused("malformed")
         seen = self._seen.get(given.key_id)
-        if seen is None or seen.until < time.monotonic():
-            found = service.find_key(given)
-            seen = self._remember(found) if found else None
-        # Compare in any case, so that an unknown id takes as long as a known one.
-        is_secret = hmac.compare_digest(given.secret_hash, seen.key.secret_hash if seen else NOTHING)
-        if seen is None or not is_secret:
-            raise KeyRefused("unknown")
-        if seen.key.revoked:
-            raise KeyRefused("revoked", given.key_id)
-        if seen.key.expires_at is not None and seen.key.expires_at <= datetime.now(UTC):
-            raise KeyRefused("expired", given.key_id)
-        return seen.key
+        return _checked(given, seen.key) if seen and time.monotonic() < seen.until else self._read(given)
 
     def take_due_use(self, key_id: str) -> bool:
         """Whether the caller is to record the use of this key. At most one caller is, until the key is read again."""
@@ -62,9 +63,23 @@ class KeyRing:
         seen.use_is_due = False
         return True
 
-    def _remember(self, key: StoredKey) -> _Seen:
-        if len(self._seen) >= MOST_REMEMBERED:
-            self._seen.clear()
-        seen = _Seen(key, time.monotonic() + self._remembered_seconds, key.use_is_due)
-        self._seen[key.key_id] = seen
-        return seen
+    def _read(self, given: KeyText) -> StoredKey:
+        key = service.find_key(given)
+        if key is not None:
+            if len(self._seen) >= MOST_REMEMBERED:
+                self._seen.clear()
+            self._seen[key.key_id] = _Seen(key, time.monotonic() + self._remembered_seconds, key.use_is_due)
+        return _checked(given, key)
+
+
+def _checked(given: KeyText, key: StoredKey | None) -> StoredKey:
+    """The stored key, if the given one is it and valid now."""
+    # Compared in any case, so that an unknown id takes no less time.
+    is_secret = hmac.compare_digest(given.secret_hash, key.secret_hash if key else NO_HASH)
+    if key is None or not is_secret:
+        raise KeyRefused("unknown")
+    if key.revoked:
+        raise KeyRefused("revoked", given.key_id)
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        raise KeyRefused("expired", given.key_id)
+    return key

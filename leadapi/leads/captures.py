@@ -1,13 +1,13 @@
 """The one way in: new leads from requests, forms, batches, files and the quarantine are stored here."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from leadapi import storage
 from leadapi.events import service as events
@@ -35,20 +35,20 @@ RELEASER = Caller(None, ALL, is_visitor=True)
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class NewLead:
+class NewLead(NamedTuple):
     """A lead that came in.
 
     :param fields: some of `models.SENT`, valid as the schema leaves them; from a file, some of `models.IMPORTED`.
     :param caught: the reason for which it goes into the quarantine; None if it is let in.
+    :param left_out: text of a form that the fields have no room for, by its name; it is kept in the history.
     """
 
     fields: Mapping[str, Any]
     caught: str | None = None
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Capture:
+class Capture(NamedTuple):
     """The outcome for a new lead.
 
     :param lead: the lead as its sender may see it; None if it was refused.
@@ -138,6 +138,8 @@ def _store(
                 continue
             outcomes.append(Capture(lead if by.may("read") else echo(lead.id, new.fields, time)))
             data = {"resolution": on_repeat, "sent": new.fields, "changes": difference}
+            if new.left_out:
+                data["left_out"] = new.left_out
             happened.append(
                 _event(events.REPEATED, lead.id, by, time, orjson.dumps(data, option=orjson.OPT_UTC_Z).decode())
             )
@@ -158,10 +160,9 @@ def _insert_or_lock(
     inserted: dict[str, ShownLead] = {}
     missing = set(new_leads)
     for _ in range(ATTEMPTS):
-        rows = [_row(new_leads[key], key, time) for key in new_leads if key in missing]
-        inserted |= _insert(tx, rows, by, time)
+        inserted |= _insert(tx, {key: new for key, new in new_leads.items() if key in missing}, by, time)
         missing -= inserted.keys()
-        locked = _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(missing)}).all()) if lock and missing else {}
+        locked = _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(missing)})) if lock and missing else {}
         missing -= locked.keys()
         # An address is still missing if another transaction erased its lead between the two statements.
         if not lock or not missing:
@@ -169,14 +170,31 @@ def _insert_or_lock(
     raise storage.WriteLockUnavailable("other transactions keep erasing the lead")
 
 
-def _insert(tx: Connection, rows: Sequence[Mapping[str, Any]], by: Caller, time: datetime) -> dict[str, ShownLead]:
-    """The inserted leads, by the key of the address."""
-    if tx.dialect.name == "postgresql":
-        values = {**parameters(rows), "time": time, "actor": by.key_id}
-        return _by_key(tx.execute(queries.insert_and_record, values).all())
-    inserted = _by_key(queries.inserting.execute(tx, rows).all())
-    events.record(tx, [_event(events.CREATED, lead.id, by, time, lead.json) for lead in inserted.values()])
+def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: datetime) -> dict[str, ShownLead]:
+    """Insert leads whose address is free, and record that they were created.
+
+    :param new_leads: by the key of the address.
+    :return: the inserted leads, by the key of the address.
+    """
+    rows = [_row(new, key, time) for key, new in new_leads.items()]
+    values = {"time": time, "actor": by.key_id}
+    left_out = any(new.left_out for new in new_leads.values())
+    if tx.dialect.name == "postgresql" and not left_out:
+        return _by_key(tx.execute(queries.insert_and_record, {**values, **parameters(rows)}))
+    inserted = _by_key(queries.inserting.execute(tx, rows))
+    if left_out:
+        data = {key: _with_left_out(lead, new_leads[key]) for key, lead in inserted.items()}
+        events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in inserted.items()])
+    elif inserted:
+        tx.execute(queries.record_inserted, {**values, "first": min(lead.id for lead in inserted.values())})
     return inserted
+
+
+def _with_left_out(lead: ShownLead, new: NewLead) -> str:
+    """The data of the event of a new lead: the lead, and the text that it has no room for."""
+    if not new.left_out:
+        return lead.json
+    return orjson.dumps(lead.fields | {"left_out": new.left_out}).decode()
 
 
 def _row(new: NewLead, key: str, time: datetime) -> dict[str, Any]:
@@ -187,8 +205,8 @@ def _row(new: NewLead, key: str, time: datetime) -> dict[str, Any]:
     return {"status": "new", **fields, "email_key": key, "attributes": attributes, "created_at": created_at}
 
 
-def _by_key(rows: Sequence[Row[Any]]) -> dict[str, ShownLead]:
-    return {row.email_key: ShownLead(row.id, row.json) for row in rows}
+def _by_key(rows: Iterable[Any]) -> dict[str, ShownLead]:
+    return {key: ShownLead(lead_id, json) for lead_id, key, json in rows}
 
 
 def _ids_of(tx: Connection, keys: Collection[str]) -> dict[str, int]:

@@ -14,27 +14,24 @@ _atoms = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*").fullmatch
 
 
 class InvalidEmail(ValueError):
-    """This is not an email address one could write to."""
+    """The text is not an email address that can receive mail."""
 
 
 def normalize_email(text: str) -> str:
-    """The address in the form it is shown: domain in lower case and Unicode, local part in NFC.
+    """The address as clients see it: the domain in lower case and Unicode, the local part in NFC.
 
-    No DNS look-up is made.
+    No DNS lookup is made.
 
     :raises InvalidEmail: it is not an address (RFC 5321, RFC 6531), or is longer than 254 characters.
     """
-    # Checked first: the validator's work grows with the text.
-    if len(text) > MAX_LENGTH:
-        raise InvalidEmail(text)
-    return _normalize_shortly(text) or _normalize_thoroughly(text)
+    return normalize_fast(text) or _normalize_full(text)
 
 
-def _normalize_shortly(text: str) -> str | None:
-    """The same for nearly every address; None where it cannot tell. The library takes ten times as long."""
+def normalize_fast(text: str) -> str | None:
+    """The same for nearly every address, in a tenth of the time; None where only `normalize_email` can tell."""
     local, _, domain = text.rpartition("@")
-    # Of the last, the library writes some in lower case.
-    if not _atoms(local) or local.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
+    # The library writes some of these names in lower case.
+    if len(text) > MAX_LENGTH or not _atoms(local) or local.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
         return None
     shown = _domain(domain)
     return shown and f"{local}@{shown}"
@@ -42,27 +39,30 @@ def _normalize_shortly(text: str) -> str | None:
 
 @lru_cache(2**14)
 def _domain(domain: str) -> str | None:
-    """A domain as it is shown, where only its letter case may have to change, so that it gets no longer."""
+    """The domain as clients see it, if only the case of its letters changes, so that it gets no longer."""
     try:
-        shown = _normalize_thoroughly(f"x@{domain}").removeprefix("x@")
+        shown = _normalize_full(f"x@{domain}").removeprefix("x@")
     except InvalidEmail:
         return None
     return shown if shown == domain.lower() else None
 
 
-def _normalize_thoroughly(text: str) -> str:
+def _normalize_full(text: str) -> str:
+    # The library's work grows with the length of the text.
+    if len(text) > MAX_LENGTH:
+        raise InvalidEmail(text)
     try:
-        # What is longer in the form it is shown is refused here, too.
+        # The library also refuses an address that is too long once it is normalised.
         return email_validator.validate_email(text, check_deliverability=False).normalized
     except EmailNotValidError as exc:
         raise InvalidEmail(text) from exc
 
 
 def email_key(address: str) -> str:
-    """What all spellings of one address have in common.
+    """The key that all spellings of one address share.
 
     Spellings that differ only in letter case, Unicode form or the encoding of the domain (IDNA)
-    have the same key. Everything else, such as dots or a +tag, makes another address.
+    have the same key. Dots or a +tag make another address.
 
     :param address: an address as `normalize_email` returns it.
     """
@@ -70,11 +70,11 @@ def email_key(address: str) -> str:
         return address.lower()
     local, _, domain = address.rpartition("@")
     ascii_domain = email_validator.validate_email(f"x@{domain}", check_deliverability=False).ascii_domain
-    # Folding can undo the normal form and the reverse, hence twice: The Unicode Standard, 3.13, D146.
+    # Case folding can undo the normal form and the reverse (The Unicode Standard, 3.13, D146).
     folded = _fold(_fold(unicodedata.normalize("NFD", local)))
     return f"{unicodedata.normalize('NFKC', folded)}@{ascii_domain.lower()}"
 
 
 def _fold(text: str) -> str:
-    # By way of upper case, so that letters which share their capital (i and dotless i) are the same.
+    # Through upper case, so that letters with the same capital (i and dotless i) are equal.
     return unicodedata.normalize("NFKD", text.upper().casefold())

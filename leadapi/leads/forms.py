@@ -1,40 +1,144 @@
-"""A new lead as an HTML form: the JSON body that it stands for."""
+"""A new lead as an HTML form: the JSON body that a form stands for.
 
-from collections.abc import Mapping
+A form is refused only for something that its visitor can see and correct. Hidden fields, scripts and browser
+extensions add what they like, so names and values that a lead has no room for are cut or left out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from marshmallow import ValidationError
+import orjson
 
+from leadapi.leads import aliases
+from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.leads.fields import Attributes
 from leadapi.leads.models import SENT
-from leadapi.web.fields import STAMP_FIELD, TRAP_FIELD
+from leadapi.web.fields import CONTROL, SPACES, STAMP_FIELD, TRAP_FIELD
 
 FIELDS = tuple(name for name in SENT if name != "attributes")
-# What is not one of these is an attribute.
-KNOWN = (*FIELDS, TRAP_FIELD, STAMP_FIELD)
+TRAPS = (TRAP_FIELD, STAMP_FIELD)
+# All other fields are attributes.
+KNOWN = (*FIELDS, *TRAPS)
+MAX_SOURCE_LENGTH = 100
+
+# The tokens of captcha widgets: g-recaptcha-response, h-captcha-response, cf-turnstile-response, altcha, cap-token …
+_captcha = re.compile(r"captcha|turnstile-response|^altcha$|^cap-token$", re.IGNORECASE)
+_control = re.compile(rf"[{CONTROL}]")
+# Office programs end lines with VT and FF, old Macs with CR, and mainframes with NEL.
+_to_lines = {code: "\n" if code in (0x0B, 0x0C, 0x0D, 0x85) else " " for code in (*range(0x20), *range(0x7F, 0xA0))}
+_to_lines |= {ord("\t"): "\t", ord("\n"): "\n"}
+_to_spaces = dict.fromkeys(_to_lines, " ")
+# Characters without a width, and without a meaning in an address. The two joiners mean something in some domains.
+_invisible = re.compile(r"[\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+
+# The form's name of a field, and a text that is not blank.
+Entry = tuple[str, str]
 
 
-def to_body(form: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The JSON object that a form stands for.
+def to_body(form: Mapping[str, list[str]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The JSON object that a form stands for, and the whole text of each field that was cut or left out.
 
-    A field that a person leaves empty is sent as an empty text, and is as good as absent.
-
-    :raises ValidationError: a field of a lead is there twice.
+    The second one has the form's own names. It is for the history of the lead, and has at most MAX_ATTRIBUTES_BYTES.
     """
-    repeated = [name for name in FIELDS if len(form.get(name, ())) > 1]
-    if repeated:
-        raise ValidationError({name: ["Given more than once."] for name in repeated})
-    body: dict[str, Any] = {name: form[name][0] for name in FIELDS if any(form.get(name, ()))}
-    # Boxes that belong together have one name.
-    rest = {name: ", ".join(filter(None, texts)) for name, texts in form.items() if name not in KNOWN}
-    # A name that no attribute can have is refused, whatever is in it.
-    attributes = {name: text for name, text in rest.items() if text or not Attributes.named.fullmatch(name)}
-    return body | ({"attributes": attributes} if attributes else {}) | _for_traps(form)
+    entries, rest = _entries(form)
+    body: dict[str, Any] = {}
+    cut: list[Entry] = []
+    for field in FIELDS:
+        # Of several, the first one under the name that leads have for the field, else the first one.
+        found = sorted(entries.get(field, []), key=lambda entry: entry[0] != field)
+        if found:
+            text = body[field] = found[0][1]
+            rest += [entry for entry in found if entry[0] != field and entry[1] != text]
+            cut += [entry for entry in found if entry[0] == field and entry[1] != text]
+    if len(body.get("source", "")) > MAX_SOURCE_LENGTH:
+        cut.append(("source", body["source"]))
+        body["source"] = body["source"][:MAX_SOURCE_LENGTH]
+    attributes, cut_attributes = _attributes(_joined(rest))
+    if attributes:
+        body["attributes"] = attributes
+    return body | _for_traps(form), _bounded(_joined(cut + cut_attributes))
+
+
+def _entries(form: Mapping[str, list[str]]) -> tuple[dict[str, list[Entry]], list[Entry]]:
+    """The entries for each field of a lead, and all others."""
+    entries: dict[str, list[Entry]] = {}
+    rest: list[Entry] = []
+    for name, texts in form.items():
+        if name in TRAPS or _captcha.search(name[:100]):
+            continue
+        field = name if name in FIELDS else aliases.field_of(name)
+        found = rest if field is None else entries.setdefault(field, [])
+        found += [(name, text) for text in (_clean(field, text) for text in texts) if text.strip(SPACES)]
+    return entries, rest + _join_name(entries)
+
+
+def _clean(field: str | None, text: str) -> str:
+    """The text without the characters that its visitor cannot see."""
+    if _control.search(text):
+        text = text.translate(_to_lines if field in (None, "message") else _to_spaces)
+    return _invisible.sub("", text) if field == "email" else text
+
+
+def _join_name(entries: dict[str, list[Entry]]) -> list[Entry]:
+    """Put a full name in place of its parts, unless there is one; the entries that are not part of it."""
+    first, name, last = (entries.pop(part, []) for part in (aliases.FIRST_NAME, aliases.NAME, aliases.LAST_NAME))
+    if entries.get("full_name") or not (first or name or last):
+        return first + name + last
+    texts = [part[0][1] if part else "" for part in (first, name, last)]
+    words = [set(text.casefold().split()) for text in texts]
+    if name and words[0] | words[2] <= words[1]:
+        # The name is whole: "Ada Doe" beside "Ada" and "Doe".
+        used, unused = texts[1:2], first + last
+    elif first and last:
+        used, unused = texts[::2], name
+    else:
+        used, unused = texts, []
+    entries["full_name"] = [("full_name", " ".join(filter(None, used)))]
+    return unused
+
+
+def _joined(entries: Iterable[Entry]) -> dict[str, str]:
+    """The texts by name. Boxes that belong together have one name."""
+    texts: dict[str, list[str]] = {}
+    for name, text in entries:
+        texts.setdefault(name, []).append(text)
+    return {name: ", ".join(each) for name, each in texts.items()}
+
+
+def _attributes(texts: Mapping[str, str]) -> tuple[dict[str, str], list[Entry]]:
+    """The attributes that a lead has room for, and the entries that had to be cut or left out."""
+    attributes: dict[str, str] = {}
+    cut: list[Entry] = []
+    room = MAX_ATTRIBUTES_BYTES
+    for name, text in texts.items():
+        kept_name = name[: Attributes.longest_name].translate(_to_spaces).strip(SPACES)
+        kept_text = text[: Attributes.longest]
+        size = len(orjson.dumps({kept_name: kept_text}))
+        fits = size <= room and len(attributes) < MAX_ATTRIBUTES and kept_name and kept_name not in attributes
+        if fits:
+            attributes[kept_name] = kept_text
+            room -= size
+        if not fits or len(name) > Attributes.longest_name or text != kept_text:
+            cut.append((name, text))
+    return attributes, cut
+
+
+def _bounded(texts: Mapping[str, str]) -> dict[str, str]:
+    """As much of the texts as MAX_ATTRIBUTES_BYTES has room for."""
+    bounded: dict[str, str] = {}
+    room = MAX_ATTRIBUTES_BYTES
+    for name, text in texts.items():
+        room -= len(name.encode())
+        if room > 0:
+            bounded[name] = text.encode()[:room].decode(errors="ignore")
+            room -= len(bounded[name].encode())
+    return bounded
 
 
 def _for_traps(form: Mapping[str, list[str]]) -> dict[str, str]:
-    """What is for the traps. It is never refused: a visitor could not do anything about it."""
+    """The fields for the traps. They are never refused, because a visitor does not see them."""
     filled = "".join(form.get(TRAP_FIELD, ()))
     stamps = form.get(STAMP_FIELD, ())
-    # Of several, nobody knows which was meant.
+    # Of several stamps, none is known to be the page's.
     return ({TRAP_FIELD: filled} if filled else {}) | ({STAMP_FIELD: stamps[0]} if len(stamps) == 1 else {})

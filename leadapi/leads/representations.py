@@ -1,18 +1,16 @@
 """A lead as JSON. The database renders stored leads (queries.LeadJson); this module handles the text it gives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from leadapi.leads.models import SHOWN
 
 
-@dataclass(frozen=True)
-class ShownLead:
+class ShownLead(NamedTuple):
     """A lead as clients see it: the content of every answer that has one lead, and of its events."""
 
     id: int

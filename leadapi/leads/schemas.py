@@ -42,9 +42,9 @@ class NewLeadSchema(BodySchema):
 
     full_name = Name(255, required=True, metadata={"description": "2 to 255 characters. Spaces around it are removed."})
     email = Email(required=True, metadata={"description": "One lead per address, whatever its spelling."})
-    company = Line(allow_none=True, validate=validate.Length(max=255))
-    message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
-    source = Line(allow_none=True, validate=validate.Length(max=100))
+    company = Line(255, allow_none=True)
+    message = Paragraphs(2000, allow_none=True)
+    source = Line(100, allow_none=True)
     attributes = Attributes(
         metadata={"description": f"Anything else: UTM tags, a page, a phone number. {ATTRIBUTES_TOGETHER}"}
     )
@@ -91,9 +91,9 @@ class LeadChangesSchema(BodySchema):
 
     full_name = Name(255, metadata={"description": "2 to 255 characters. Spaces around it are removed."})
     email = Email(metadata={"description": "One lead per address, whatever its spelling."})
-    company = Line(allow_none=True, validate=validate.Length(max=255))
-    message = Paragraphs(allow_none=True, validate=validate.Length(max=2000))
-    source = Line(allow_none=True, validate=validate.Length(max=100))
+    company = Line(255, allow_none=True)
+    message = Paragraphs(2000, allow_none=True)
+    source = Line(100, allow_none=True)
     status = Status()
     attributes = Attributes(
         removable=True,
@@ -167,7 +167,7 @@ class LeadFilterArgsSchema(ArgsSchema):
     """Filters and order of leads."""
 
     email = Email(metadata={"description": "The lead with this address, in any spelling."})
-    source = Line(validate=validate.Length(max=100), metadata={"description": "Those from exactly this source."})
+    source = Line(100, metadata={"description": "Those from exactly this source."})
     status = Status(metadata={"description": "Those with this status."})
     created_from = Instant(metadata={"description": "Those captured at this time or later."})
     created_to = Instant(metadata={"description": "Those captured at this time or earlier."})

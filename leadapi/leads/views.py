@@ -20,7 +20,7 @@ from leadapi.leads.service import LeadPage
 from leadapi.leads.transfer import exports
 from leadapi.quarantine import traps
 from leadapi.storage import Transaction
-from leadapi.web import problems
+from leadapi.web import forms, problems
 from leadapi.web.api import Blueprint, accepted, next_link
 from leadapi.web.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.web.fields import NoArgsSchema
@@ -174,7 +174,8 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
     """The lead, with the header that says where it is or how a repeat was treated."""
     by = caller()
     wish = MERGE if by.is_visitor else resolution()
-    new_lead = NewLead(*traps.judge(sent, by))
+    fields, reason = traps.judge(sent, by)
+    new_lead = NewLead(fields, reason, forms.left_out())
     (capture,) = captures.capture([new_lead], by=by, on_repeat=wish, within=within)
     if capture.refusal:
         raise capture.refusal

@@ -1,85 +1,99 @@
-"""How many requests one client may send: 429, and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10)."""
+"""How many requests a client may send: 429, and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from limits import RateLimitItem
 from werkzeug.exceptions import TooManyRequests
 
 from leadapi.config import Settings
 from leadapi.limits import openapi
-from leadapi.limits.counters import Counter, LocalCounter, RedisCounter
+from leadapi.limits.counters import LocalCounter, RedisCounter
 from leadapi.web.openapi import Document
 from leadapi.web.proxies import client_network
 
-# What strangers may send without asking. All other operations of limited blueprints have one limit together.
+# The operations that RATE_LIMIT_CAPTURE is for. All others of limited blueprints share RATE_LIMIT_API.
 CAPTURE = frozenset([("POST", "/leads"), ("POST", "/leads/batch")])
 
 
 class Policy:
-    """What one group of operations allows each client.
+    """The limits of one group of operations.
 
-    :param name: what clients and counters call it.
-    :param limits: all of them must let a request pass.
+    :param name: how headers and counters call it.
+    :param limits: a request passes when all of them let it.
     """
 
-    def __init__(self, name: str, limits: Sequence[RateLimitItem], counter: Counter) -> None:
+    def __init__(self, name: str, limits: Sequence[RateLimitItem], counter: LocalCounter | RedisCounter) -> None:
         self._name = name
         self._limits = limits
         self._counter = counter
-        several = len(limits) > 1
-        self._names = [f'"{name}-{limit.get_expiry()}"' if several else f'"{name}"' for limit in limits]
-        described = zip(self._names, limits, strict=True)
-        self.field = ", ".join(f"{each};q={limit.amount};w={limit.get_expiry()}" for each, limit in described)
+        names = [f"{name}-{limit.get_expiry()}" for limit in limits] if len(limits) > 1 else [name]
+        self._labels = [f'"{each}"' for each in names]
+        quotas = zip(self._labels, limits, strict=True)
+        self._field = ", ".join(f"{label};q={limit.amount};w={limit.get_expiry()}" for label, limit in quotas)
 
-    def admit(self) -> None:
-        """Count this request.
+    def admit(self, client: str) -> None:
+        """Count a request of this client.
 
         :raises TooManyRequests: the client has to wait.
         """
-        # A key is one client wherever it comes from, and others at its address are not.
-        key = g.caller.key_id if "caller" in g else None
-        whose = client_network() if key is None else f"key {key}"
-        verdict = self._counter.take(f"{self._name} {whose}", self._limits)
+        verdict = self._counter.take(f"{self._name} {client}", self._limits)
+        states = zip(self._labels, verdict.windows, strict=True)
         g.rate_limit = {
-            "RateLimit-Policy": self.field,
-            "RateLimit": ", ".join(
-                f"{name};r={window.remaining};t={window.seconds}"
-                for name, window in zip(self._names, verdict.windows, strict=True)
-            ),
+            "RateLimit-Policy": self._field,
+            "RateLimit": ", ".join(f"{label};r={remaining};t={seconds}" for label, (remaining, seconds) in states),
         }
         if not verdict.passes:
-            wait = max(window.seconds for window in verdict.windows if not window.remaining)
+            wait = max(seconds for remaining, seconds in verdict.windows if not remaining)
             raise TooManyRequests(f"Too many requests; try again in {wait} s.", retry_after=wait)
+
+    def take_back(self, client: str) -> None:
+        """Undo `admit`."""
+        self._counter.take(f"{self._name} {client}", self._limits, cost=-1)
+        del g.rate_limit
 
 
 def init_app(app: Flask, settings: Settings, document: Document) -> None:
     """Limit the operations. Without a limit in the settings, no request is counted."""
     openapi.describe(document)
     given = {"capture": settings.rate_limit_capture, "api": settings.rate_limit_api}
-    if not any(given.values()):
+    policies = app.extensions["rate_limits"] = {}
+    if any(given.values()):
+        counter = RedisCounter(settings.redis_url) if settings.redis_url else LocalCounter()
+        policies |= {name: Policy(name, limits, counter) for name, limits in given.items() if limits}
+        app.before_request(_admit)
+        app.after_request(_add_headers)
+
+
+@contextmanager
+def charging_failure() -> Iterator[None]:
+    """Count the body of the `with` statement as an API request of the client's address, unless it succeeds.
+
+    :raises TooManyRequests: the address has to wait. The body does not run.
+    """
+    policy: Policy | None = current_app.extensions["rate_limits"].get("api")
+    address = client_network()
+    if policy is not None:
+        policy.admit(address)
+    yield
+    if policy is not None:
+        policy.take_back(address)
+
+
+def _admit() -> None:
+    rule, key_id = request.url_rule, getattr(g.get("caller"), "key_id", None)
+    # A request that reaches no operation (404, 405, OPTIONS) is not counted.
+    if rule is None or request.method == "OPTIONS":
         return
-    counter = RedisCounter(settings.redis_url) if settings.redis_url else LocalCounter()
-    policies = {name: Policy(name, limits, counter) for name, limits in given.items() if limits}
-    app.before_request(_check(app, policies))
-    app.after_request(_tell)
+    if getattr(current_app.blueprints.get(request.blueprint or ""), "limited", False):
+        name = "capture" if (request.method, rule.rule) in CAPTURE else "api"
+        policy: Policy | None = current_app.extensions["rate_limits"].get(name)
+        if policy is not None:
+            # A key has limits of its own, at whatever addresses it is used.
+            policy.admit(client_network() if key_id is None else f"key {key_id}")
 
 
-def _check(app: Flask, policies: dict[str, Policy]) -> Callable[[], None]:
-    def check() -> None:
-        rule = request.url_rule
-        # Asking what an address answers is no operation. Nor is what no address answers.
-        if rule is None or request.method == "OPTIONS":
-            return
-        if getattr(app.blueprints.get(request.blueprint or ""), "limited", False):
-            policy = policies.get("capture" if (request.method, rule.rule) in CAPTURE else "api")
-            if policy is not None:
-                policy.admit()
-
-    return check
-
-
-def _tell(response: Response) -> Response:
-    if "rate_limit" in g:
-        response.headers.update(g.rate_limit)
+def _add_headers(response: Response) -> Response:
+    response.headers.update(g.get("rate_limit", {}))
     return response

@@ -7,6 +7,7 @@ so that it is compiled once.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -97,6 +98,7 @@ def _records(table: Table, names: Sequence[str]) -> dict[str, Select[Any]]:
     }
 
 
+@lru_cache(64)
 def _time_text(value: Any) -> str:
     """A time as both databases read it: in UTC without a zone, the form in which SQLAlchemy stores it in SQLite."""
     if not isinstance(value, datetime):

@@ -18,7 +18,7 @@ from leadapi.web import problems
 from leadapi.web.fields import MAX_ID, Cursor
 from leadapi.web.openapi import RETRY_AFTER, DescribingPlugin, Document, Operation, mark, marks_of
 from leadapi.web.parsing import InvalidFields, Parser
-from leadapi.web.preferences import media_types
+from leadapi.web.preferences import best_media_type
 from leadapi.web.security import Requirement
 
 VERSION = "1.0.0"
@@ -63,10 +63,7 @@ def accepted(offered: Mapping[str, str], asked_for: str | None = None) -> str:
     for media_type, name in offered.items():
         if name == asked_for:
             return media_type
-    accept = media_types()
-    if not accept:
-        return next(iter(offered))
-    chosen = accept.best_match(offered)
+    chosen = best_media_type(offered)
     if chosen is None:
         raise NotAcceptable(f"This address answers with {' or '.join(offered)}.")
     return chosen

@@ -1,42 +1,112 @@
-"""Answers to people who sent a form: a small page, or the one that the form asks for."""
+"""Answers to people who sent a form: a small page, or a redirect to the page that the form asks for."""
 
+import base64
+import hashlib
+import tomllib
 from http import HTTPStatus
+from pathlib import Path
+from typing import Any
 
 import orjson
 from flask import Flask, Response, render_template, request
+from markupsafe import Markup
 
 from leadapi.config import Settings
 from leadapi.web import forms
+from leadapi.web.headers import POLICY
+from leadapi.web.preferences import best_language
 
-# Where forms are sent to. Elsewhere, a form is only a body of a wrong type.
-DOOR = "/leads"
-# Whoever sends an Idempotency-Key with a form wants to know.
+# Where forms are sent. At other addresses a form is a body of a wrong content type.
+PATH = "/leads"
+# The header that a page's answer keeps: whoever sends an Idempotency-Key with a form wants to know.
 REPLAYED = "Idempotent-Replayed"
+DEFAULT_LANGUAGE = "en"
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Answer visitors in HTML. Nothing is different for programs."""
+    """Answer people in HTML. Answers to programs stay as they are."""
+    pages = Pages(Path(app.root_path, app.template_folder or ""))
 
     def answer(response: Response) -> Response:
-        if request.path != DOOR or not forms.is_from_visitor():
+        if request.path != PATH or not forms.is_from_visitor():
             return response
         if response.status_code >= HTTPStatus.BAD_REQUEST:
-            return _explain(response)
-        # Of what a program is told beside the lead, only this is no secret about the visitor.
+            return pages.refuse(response)
+        # Other headers would tell whether the visitor has been here before; so would the status 201.
         kept = {name: value for name, value in response.headers if name == REPLAYED}
-        wish = forms.next_page()
-        if wish in settings.redirect_urls:
-            return Response(status=HTTPStatus.SEE_OTHER, headers={**kept, "Location": wish})
-        # Not 201: whether a visitor has been here before is nobody's business.
-        return Response(render_template("thanks.html"), headers=kept, mimetype="text/html")
+        url = forms.next_page()
+        if url in settings.redirect_urls:
+            return Response(status=HTTPStatus.SEE_OTHER, headers={**kept, "Location": url})
+        return pages.thank(kept)
 
     app.after_request(answer)
 
 
-def _explain(response: Response) -> Response:
-    """The same error for people, with its status and its headers."""
-    problem = orjson.loads(response.get_data())
-    errors = {name.removeprefix("attributes."): texts for name, texts in problem.get("errors", {}).items()}
-    response.set_data(render_template("refused.html", detail=problem["detail"], errors=errors))
-    response.mimetype = "text/html"
-    return response
+class Pages:
+    """The pages, in the language of the visitor.
+
+    :param folder: has their texts and their style.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._texts: dict[str, dict[str, Any]] = tomllib.loads((folder / "texts.toml").read_text("utf-8"))
+        self._style = (folder / "page.css").read_text("utf-8")
+        digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
+        # A style in the page, because a file would need an address that all proxies pass on.
+        self._policy = f"{POLICY}; style-src 'sha256-{digest}'"
+
+    def thank(self, headers: dict[str, str]) -> Response:
+        """The page for a form that was accepted."""
+        return self._show(Response(headers=headers), "thanks.html")
+
+    def refuse(self, response: Response) -> Response:
+        """The page for an error, with the error's status and headers."""
+        problem = orjson.loads(response.get_data())
+        texts = self._texts[self._language()]
+        # The body as a whole is nothing that a visitor filled in.
+        errors = {name: messages for name, messages in problem.get("errors", {}).items() if name != "body"}
+        hints = {_label(texts, name): _hint(texts, name, messages) for name, messages in errors.items()}
+        reason = texts[_reason(response.status_code, hints)].format(seconds=response.headers.get("Retry-After"))
+        return self._show(response, "refused.html", reason=reason, hints=hints, detail=problem["detail"])
+
+    def _show(self, response: Response, template: str, **values: Any) -> Response:
+        language = self._language()
+        page = render_template(
+            template,
+            language=language,
+            texts=self._texts[language],
+            # The style is not from a visitor.
+            style=Markup(self._style),  # noqa: S704  # see above
+            **values,
+        )
+        response.set_data(page)
+        response.mimetype = "text/html"
+        response.headers["Content-Security-Policy"] = self._policy
+        return response
+
+    def _language(self) -> str:
+        return best_language(self._texts, DEFAULT_LANGUAGE)
+
+
+def _reason(status: int, hints: dict[str, str]) -> str:
+    """The name of the sentence that says why a form was refused."""
+    if hints:
+        return "correct"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "later"
+    named = {HTTPStatus.TOO_MANY_REQUESTS: "wait", HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large"}
+    return named.get(HTTPStatus(status), "broken")
+
+
+def _label(texts: dict[str, Any], name: str) -> str:
+    """The name of a field in words: that of a lead's field in the visitor's language, others as the form has them."""
+    words = " ".join(name.replace("_", " ").replace("-", " ").split())
+    label: str = texts["labels"].get(name) or words[:1].upper() + words[1:]
+    return label
+
+
+def _hint(texts: dict[str, Any], name: str, messages: list[str]) -> str:
+    """What the visitor can do about a field."""
+    default = "files" if messages == [forms.FILES_REFUSED] else "other"
+    hint: str = texts["hints"].get(name) or texts["hints"][default]
+    return hint

@@ -1,10 +1,17 @@
-"""Content negotiation and the header Prefer (RFC 7240). Unknown and malformed preferences are ignored."""
+"""Content negotiation (RFC 9110, 12.5) and the Prefer header (RFC 7240).
+
+Unknown and malformed items are ignored. Headers are parsed up to MAX_CHARACTERS, so that none costs more than a few
+milliseconds. Werkzeug's parser of Accept takes quadratic time.
+"""
 
 import re
+from collections.abc import Iterable, Mapping
 
 from flask import request
-from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_list_header
+
+# Browsers send a tenth of this. Of a longer header only the beginning is read.
+MAX_CHARACTERS = 4096
 
 PREFER = {
     "in": "header",
@@ -21,27 +28,67 @@ APPLIED = {
 }
 
 WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-# No two runs of spaces are adjacent: on a mismatch, the regex would try every way to divide the spaces.
+# Spaces are matched at one place only between two tokens: adjacent quantifiers would backtrack.
 PREFERENCE = re.compile(rf'({WORD})[ \t]*(?:=[ \t]*(?:(?:({WORD})|"((?:[^"\\]|\\.)*)")[ \t]*)?)?(?:;.*)?', re.ASCII)
 RESOLUTIONS = ("merge-duplicates", "ignore-duplicates")
 
+WEIGHT = re.compile(r"[01]?(?:\.[0-9]*)?")
 
-def media_types() -> MIMEAccept:
-    """The media types that the client accepts, without parameters, which distinguish nothing here."""
-    return MIMEAccept([(name.partition(";")[0].strip(), quality) for name, quality in request.accept_mimetypes])
+
+def media_types() -> Mapping[str, float]:
+    """The weight of each media type and range that the client accepts; empty if it has no Accept header.
+
+    Parameters are ignored, because each media type is served in one form only.
+    """
+    return _weights(request.headers.get("Accept", ""))
+
+
+def weight_of(media_type: str, accept: Mapping[str, float]) -> tuple[float, int]:
+    """The weight of a media type, and how specific the range is that gives it."""
+    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next(((accept[name], -place) for place, name in enumerate(ranges) if name in accept), (0.0, 0))
+
+
+def best_media_type(offered: Iterable[str]) -> str | None:
+    """The offered media type with the highest weight; of equals the one that is named, then the first one.
+
+    None if the client accepts none of them.
+    """
+    accept = media_types() or {"*/*": 1.0}
+    best = max(offered, key=lambda media_type: weight_of(media_type, accept))
+    return best if weight_of(best, accept)[0] else None
+
+
+def best_language(offered: Iterable[str], default: str) -> str:
+    """The offered language, such as `de`, that has the highest weight, also by a range such as `de-AT`."""
+    weights = _weights(request.headers.get("Accept-Language", ""))
+    ranked = sorted(weights, key=lambda name: -weights[name])
+    languages = (name.partition("-")[0] for name in ranked if weights[name])
+    return next((language for language in languages if language in offered), default)
+
+
+def _weights(header: str) -> dict[str, float]:
+    """The items of a header in lower case, and the weight of each (RFC 9110, 12.4.2)."""
+    weights: dict[str, float] = {}
+    for item in header[:MAX_CHARACTERS].lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        text = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
+        if name and text.strip(".") and WEIGHT.fullmatch(text):
+            weights[name] = max(weights.get(name, 0.0), min(float(text), 1.0))
+    return weights
 
 
 def resolution() -> str | None:
-    """How the client prefers a repeat to be treated; None without a preference."""
-    for item in parse_list_header(request.headers.get("Prefer", "")):
+    """How the client prefers a repeat to be resolved; None without such a preference."""
+    for item in parse_list_header(request.headers.get("Prefer", "")[:MAX_CHARACTERS]):
         found = PREFERENCE.fullmatch(item)
         if found and found[1].lower() == "resolution":
-            # The first of several applies.
+            # RFC 7240, 2: of several, the first one counts.
             value = (found[2] or found[3] or "").lower()
             return value if value in RESOLUTIONS else None
     return None
 
 
 def applied(resolution: str | None) -> dict[str, str]:
-    """The response header that names the applied preference."""
+    """The header that names the preference that was applied."""
     return {"Preference-Applied": f"resolution={resolution}"} if resolution else {}

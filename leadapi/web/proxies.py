@@ -1,8 +1,11 @@
 """The address of the client, behind trusted proxies."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -15,6 +18,8 @@ WITH_PORT = re.compile(r"\[([^]]+)\](?::\d+)?|([\d.]+):\d+")
 CUSTOMER_BITS = 64
 # Longer than any address; it bounds the cache.
 LONGEST = 64
+# Werkzeug splits X-Forwarded-For character by character. Only its end is from trusted proxies.
+LONGEST_HEADER = 4096
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -23,9 +28,19 @@ def init_app(app: Flask, settings: Settings) -> None:
     The scheme, host and path of a proxy are not used, so a proxy that passes on a client's headers does no harm.
     """
     if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # the documented way to add one
-            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0
-        )
+        fix = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)
+        app.wsgi_app = _cut(fix)  # type: ignore[method-assign]  # the documented way to add middleware
+
+
+def _cut(wsgi_app: WSGIApplication) -> Any:
+    """Middleware that keeps the end of X-Forwarded-For."""
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if "HTTP_X_FORWARDED_FOR" in environ:
+            environ["HTTP_X_FORWARDED_FOR"] = environ["HTTP_X_FORWARDED_FOR"][-LONGEST_HEADER:]
+        return wsgi_app(environ, start_response)
+
+    return call
 
 
 def client_network() -> str:

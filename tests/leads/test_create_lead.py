@@ -121,6 +121,12 @@ def test_takes_what_is_just_within_the_rules(client: FlaskClient, new_lead: NewL
         ("status", "qualified"),
         ("updated_at", "2026-02-28T10:00:00Z"),
         ("attributes", {str(number): "z" for number in range(51)}),
+        ("attributes", {"": "zebedee"}),
+        ("attributes", {"n" * 101: "zebedee"}),
+        ("attributes", {"na\nme": "zebedee"}),
+        # 16 KiB and a byte as JSON, and much more of it in characters that JSON escapes.
+        ("attributes", {**{str(number): "z" * 2000 for number in range(8)}, "z": "z" * (16385 - 8 * 2007 - 8)}),
+        ("attributes", {str(number): "\x01" * 2000 for number in range(2)}),
         ("nonsense", None),
     ],
 )

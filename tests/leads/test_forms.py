@@ -1,5 +1,8 @@
 """POST /leads as an HTML form."""
 
+import base64
+import hashlib
+import io
 import re
 from collections.abc import Callable
 from typing import Any
@@ -59,8 +62,12 @@ def test_a_page_for_people_has_no_script_and_a_strict_policy(send: Send, new_lea
         response = send(fields)
 
         assert "<script" not in response.text
-        assert "<style" not in response.text
-        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        (style,) = re.findall("<style>(.+)</style>", response.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'" in policy
         assert response.headers["Cache-Control"] == "no-store"
         assert '<html lang="en">' in response.text
         assert response.text.count("<h1>") == response.text.count("<main>") == response.text.count("<title>") == 1
@@ -167,8 +174,16 @@ def test_a_program_gets_json(client: FlaskClient, send: Send, new_lead: NewLead)
 @pytest.mark.parametrize(
     ("accept", "mimetype"),
     [
-        ("*/*", "text/html"),
-        ("", "text/html"),
+        # What curl, fetch and most libraries send.
+        ("*/*", JSON),
+        ("", JSON),
+        ("text/*", JSON),
+        ("application/xhtml+xml, */*;q=0.8", JSON),
+        (BROWSER, "text/html"),
+        ("TEXT/HTML ; Q=0.5", "text/html"),
+        ("text/html, */*; q=0.01", "text/html"),
+        ("text/html;q=0", JSON),
+        ("text/html;q=0.5, */*", JSON),
         ("application/json;q=0.9, text/html", "text/html"),
         ("application/json, text/html;q=0.9", JSON),
         ("application/*", JSON),
@@ -176,28 +191,31 @@ def test_a_program_gets_json(client: FlaskClient, send: Send, new_lead: NewLead)
         ("application/json, text/plain, */*", JSON),
         ("application/json; charset=utf-8", JSON),
         ("text/html; charset=utf-8, application/json; charset=utf-8", "text/html"),
-        ("image/png", "text/html"),
+        ("image/png", JSON),
     ],
 )
-def test_who_prefers_json_gets_it(send: Send, new_lead: NewLead, accept: str, mimetype: str) -> None:
+def test_a_page_is_for_those_who_name_html(send: Send, new_lead: NewLead, accept: str, mimetype: str) -> None:
     assert send(new_lead(), accept).mimetype == mimetype
 
 
 def test_what_is_wrong_is_named_on_a_page(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
-    response = send(new_lead(full_name="Z", email="", phone="<b>" + "1" * 2000) | {"<i>": "x" * 2001})
+    response = send(new_lead(full_name="Z", email="", message="m" * 2001, phone="<b>"))
 
     assert (response.status_code, response.mimetype) == (422, "text/html")
-    assert re.findall(r"<dt>(.+)</dt>", response.text) == ["full_name", "email", "phone", "&lt;i&gt;"]
+    assert re.findall(r"<dt>(.+)</dt>", response.text) == ["Name", "Email address", "Message"]
     assert '<p role="alert">' in response.text
-    assert "Length must be between 2 and 255." in response.text
+    assert "Please enter your name, with 2 to 255 characters." in response.text
     assert leads(client) == []
 
 
-def test_a_field_of_a_lead_is_not_there_twice(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
-    response = send(new_lead(company=["one", "two"]), JSON)
+def test_a_file_is_named_on_a_page_as_the_form_names_it(client: FlaskClient, new_lead: NewLead) -> None:
+    fields = new_lead() | {"your-<b>_cv": (io.BytesIO(b"x"), "cv.txt")}
 
-    assert (response.status_code, body(response)["errors"]) == (422, {"company": ["Given more than once."]})
-    assert leads(client) == []
+    response = client.post("/leads", data=fields, content_type=KINDS[1], headers={"Accept": BROWSER})
+
+    assert response.status_code == 422
+    assert re.findall(r"<dt>(.+)</dt>", response.text) == ["Your &lt;b&gt; cv"]
+    assert "Files cannot be sent." in response.text
 
 
 def test_a_trap_that_is_filled_looks_like_success_and_stores_nothing(
@@ -241,5 +259,6 @@ def test_a_visitor_who_must_wait_is_told_so_on_a_page(make_app: MakeApp, databas
     response = client.post("/leads", data=new_lead(), headers={"Accept": BROWSER})
 
     assert (response.status_code, response.mimetype) == (429, "text/html")
-    assert int(response.headers["Retry-After"]) > 0
+    seconds = int(response.headers["Retry-After"])
+    assert f"Please try again in {seconds} seconds." in response.text
     assert response.headers["RateLimit"].startswith('"capture";r=0;')

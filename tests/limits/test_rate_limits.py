@@ -202,7 +202,7 @@ def test_exactly_so_many_of_those_who_come_at_once_pass(counter: Any) -> None:
         return sum(counter.take("z", limits).passes for _ in range(20))
 
     assert sum(at_once(8, take)) == 50
-    assert [window.remaining for window in counter.take("z", limits).windows] == [0, 950]
+    assert [remaining for remaining, _ in counter.take("z", limits).windows] == [0, 950]
 
 
 def test_the_shorter_window_ends_and_the_longer_goes_on(counter: Any) -> None:
@@ -210,18 +210,37 @@ def test_the_shorter_window_ends_and_the_longer_goes_on(counter: Any) -> None:
 
     first, refused = counter.take("z", limits), counter.take("z", limits)
     # Only time ends a window.
-    time.sleep(refused.windows[0].seconds + A_MOMENT)
+    time.sleep(refused.windows[0][1] + A_MOMENT)
     second = counter.take("z", limits)
-    time.sleep(second.windows[0].seconds + A_MOMENT)
+    time.sleep(second.windows[0][1] + A_MOMENT)
     third = counter.take("z", limits)
 
     assert [verdict.passes for verdict in (first, refused, second, third)] == [True, False, True, False]
-    assert [window.remaining for window in third.windows] == [1, 0]
-    assert 3590 < third.windows[1].seconds <= 3600
+    assert [remaining for remaining, _ in third.windows] == [1, 0]
+    assert 3590 < third.windows[1][1] <= 3600
+
+
+def test_a_request_that_is_taken_back_leaves_room_for_another(counter: Any) -> None:
+    limits = parse_many("1/minute;2/hour")
+
+    counter.take("z", limits)
+    counter.take("z", limits, cost=-1)
+    again, refused = counter.take("z", limits), counter.take("z", limits)
+
+    assert (again.passes, refused.passes) == (True, False)
+    assert [remaining for remaining, _ in refused.windows] == [0, 1]
+
+
+def test_nothing_is_gained_by_taking_back_a_request_that_is_not_counted(counter: Any) -> None:
+    limits = parse_many("1/hour")
+
+    counter.take("z", limits, cost=-1)
+
+    assert [counter.take("z", limits).passes for _ in range(2)] == [True, False]
 
 
 def test_any_number_of_addresses_takes_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "MOST", 100)
+    monkeypatch.setattr(counters, "MAX_WINDOWS", 100)
     counter, limits = LocalCounter(), parse_many("1/hour")
 
     passed = [counter.take(str(number), limits).passes for number in range(1000)]
@@ -232,7 +251,7 @@ def test_any_number_of_addresses_takes_a_bounded_amount_of_memory(monkeypatch: p
 
 
 def test_windows_that_ended_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "MOST", 100)
+    monkeypatch.setattr(counters, "MAX_WINDOWS", 100)
     counter, hour, second = LocalCounter(), parse_many("1/hour"), parse_many("1/second")
     counter.take("first", hour)
     for number in range(99):

@@ -90,7 +90,7 @@ def test_who_sends_no_time_is_caught(app: Flask, client: FlaskClient, new_lead: 
 def test_a_form_is_timed_as_well_and_its_visitor_is_thanked(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     sent = [new_lead(_ts=stamp(0)), new_lead(), new_lead(_ts=[stamp(HOUR), stamp(HOUR)]), new_lead(_ts=stamp(HOUR))]
 
-    pages = [client.post("/leads", data=fields) for fields in sent]
+    pages = [client.post("/leads", data=fields, headers={"Accept": "text/html"}) for fields in sent]
 
     assert {(page.status_code, page.text) for page in pages} == {(200, pages[-1].text)}
     (lead,) = body(client.get("/leads"))["items"]
@@ -131,7 +131,7 @@ def test_by_default_no_time_is_looked_at(make_app: MakeApp, database_url: str, n
 
         for value in (None, "", "x", stamp(0), "\0"):
             assert not is_caught(client, new_lead(_ts=value))
-        assert client.post("/leads", data=new_lead(_ts=["x", "y"])).status_code == 200
+        assert client.post("/leads", data=new_lead(_ts=["x", "y"])).status_code == 201
         response = client.get("/forms/ts")
         assert (response.status_code, response.mimetype) == (404, "application/problem+json")
     assert all(lead["attributes"] == {} for lead in body(client.get("/leads"))["items"])

@@ -23,7 +23,7 @@ SEPARATORS = ",;\t"
 # A first line that spreadsheets understand, and write.
 NAMED = re.compile(r"sep=([^\r\n])\s*", re.IGNORECASE)
 EXTENSIONS = {".csv": "csv", ".tsv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
-# Longer than the longest value that is accepted: 50 attributes of 500 characters, all escaped.
+# Longer than the longest value that is accepted: the attributes as JSON, with all quotes doubled.
 LONGEST_CELL = 2**18
 # Brackets in a line of NDJSON. What has fewer can be written as well as read, whatever is in what.
 SHALLOW = 200

@@ -11,9 +11,10 @@ import pytest
 from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from marshmallow import ValidationError
 
 from conftest import MARKER, MakeApp, body
-from leadapi.leads.transfer.checks import Refused, check_shortly, check_thoroughly
+from leadapi.leads.transfer.checks import ImportedLeadSchema, Refused, check
 from leadapi.leads.transfer.exports import armed, disarmed
 from leadapi.leads.transfer.tables import RefusedRows, Table
 
@@ -103,7 +104,7 @@ def test_says_what_is_wrong_with_a_file_before_anything_is_stored(
 
 
 def test_takes_the_longest_cell_that_a_lead_can_have(bring_in: Importer) -> None:
-    attributes = {str(number): "\x01" * 500 for number in range(50)}
+    attributes = {str(number): "\x01" * 400 for number in range(6)}
     cell = orjson.dumps(attributes).decode().replace('"', '""')
 
     result = bring_in(f'full_name,email,attributes\n{MARKER},z@example.com,"{cell}"\n'.encode())
@@ -208,23 +209,30 @@ ONE_ODD = [
 ]
 
 
+def loaded(fields: dict[str, object]) -> dict[str, object] | None:
+    """The fields as the schema loads them; None if it refuses them."""
+    try:
+        lead: dict[str, object] = ImportedLeadSchema().load(fields)
+    except ValidationError:
+        return None
+    return lead
+
+
+def checked(fields: dict[str, object]) -> dict[str, object] | None:
+    """The fields as the import takes them; None if it refuses them."""
+    try:
+        return check(fields)
+    except Refused:
+        return None
+
+
 # Drawing from Unicode is slow the first time.
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(*ONE_ODD, st.fixed_dictionaries({}, optional=FIELDS)))
-def test_the_short_way_never_comes_to_another_end_than_the_schema(fields: dict[str, object]) -> None:
-    shortly = check_shortly(fields)
-
-    if shortly is not None:
-        assert shortly == check_thoroughly(fields)
-
-
-@pytest.mark.parametrize("email", ["John.Doe+x@Example.COM", "a_b-c@mail.example.org"])
-def test_the_short_way_is_taken_by_what_is_common(email: str) -> None:
-    fields = {"full_name": "John Doe", "email": email, "message": "a\nb", "company": "Ümläut & Co"}
-
-    assert check_shortly(fields) == check_thoroughly(fields)
+def test_a_row_is_judged_as_the_schema_judges_it(fields: dict[str, object]) -> None:
+    assert checked(fields) == loaded(fields)
 
 
 def test_the_schema_says_what_is_wrong_with_each_field() -> None:
     with pytest.raises(Refused, match=r"^full_name: Length must be between 2 and 255\. status: Must be one of: new, "):
-        check_thoroughly({"full_name": "Z", "email": "z@example.com", "status": "old"})
+        check({"full_name": "Z", "email": "z@example.com", "status": "old"})

@@ -1,0 +1,63 @@
+"""The charsets that pages and clients declare (WHATWG Encoding Standard), and text in them."""
+
+import re
+
+# Standard label -> Python codec. A table, because a look-up in `codecs` remembers every label that a stranger makes up,
+# and has codecs with quadratic cost.
+CODECS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    # Browsers read these as windows-1252.
+    **dict.fromkeys(["windows-1252", "cp1252", "iso-8859-1", "iso8859-1", "latin1", "ascii", "us-ascii"], "cp1252"),
+    # And this one as windows-1254.
+    "iso-8859-9": "cp1254",
+    **{f"windows-{number}": f"cp{number}" for number in (1250, 1251, *range(1253, 1259))},
+    **{f"iso-8859-{number}": f"iso8859-{number}" for number in (*range(2, 9), 10, 13, 14, 15, 16)},
+    "windows-874": "cp874",
+    "tis-620": "cp874",
+    "ibm866": "cp866",
+    "koi8-r": "koi8-r",
+    "koi8-u": "koi8-u",
+    "macintosh": "mac-roman",
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "gb18030": "gb18030",
+    "big5": "big5hkscs",
+    "shift_jis": "cp932",
+    "shift-jis": "cp932",
+    "euc-jp": "euc-jp",
+    "euc-kr": "cp949",
+}
+DEFAULT = "utf-8"
+# What is not UTF-8 and not declared is from a page that declares no charset.
+FALLBACK = "cp1252"
+
+# Browsers write characters that the page's charset does not have as decimal references.
+_reference = re.compile(r"&#([0-9]{3,7});")
+
+
+def codec_of(label: str | None) -> str | None:
+    """The codec of a declared charset; None where the bytes have to tell."""
+    codec = CODECS.get((label or "").strip(" \"'").lower())
+    return None if codec == DEFAULT else codec
+
+
+def guess_codec(content: bytes) -> str:
+    """The codec of bytes without a declared charset, or with UTF-8."""
+    try:
+        content.decode(DEFAULT)
+    except UnicodeDecodeError:
+        return FALLBACK
+    return DEFAULT
+
+
+def decode(content: bytes, codec: str) -> str:
+    """The text of a form field."""
+    text = content.decode(codec, "replace")
+    return text if codec == DEFAULT else _reference.sub(_referred, text)
+
+
+def _referred(reference: re.Match[str]) -> str:
+    number = int(reference[1])
+    is_character = number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF
+    return chr(number) if is_character else reference[0]
