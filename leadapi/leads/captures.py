@@ -145,7 +145,8 @@ def _store(
             )
     if states.changed:
         queries.updating.execute(tx, states.changed)
-    events.record(tx, happened)
+    if happened:
+        events.record(tx, happened)
     return outcomes
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,11 +14,6 @@ class ShownLead(NamedTuple):
 
     id: int
     json: str
-
-    @property
-    def tag(self) -> str:
-        """A strong entity tag (RFC 9110, 8.8.3): changes whenever a visible field changes."""
-        return blake2b(self.json.encode(), digest_size=12).hexdigest()
 
     @property
     def fields(self) -> dict[str, Any]:

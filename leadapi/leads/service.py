@@ -1,6 +1,6 @@
 """Read, change and erase leads. New leads come in through captures.py."""
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,8 @@ from leadapi.quarantine import service as quarantine
 # How many rows an export reads at a time. The largest leads have 100 kB each, and several copies of them exist
 # while they are written. Larger pieces are not faster.
 EXPORT_ROWS = 100
+
+Condition = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -94,36 +96,34 @@ def export_leads(*, file_format: str, descending: bool = False, **filters: Any) 
     return LeadExport(rows.partitions(), close)
 
 
-def show_lead(lead_id: int, *, expected: Container[str] | None = None) -> ShownLead:
+def show_lead(lead_id: int, *, condition: Condition | None = None) -> ShownLead:
     """The lead with this id.
 
-    :param expected: acceptable entity tags, see `ShownLead.tag`; None for any.
+    :param condition: whether the caller accepts the lead in its state, given its JSON; None to accept any.
     :raises LeadMissing: there is no lead with this id.
-    :raises LeadChanged: it has another tag.
+    :raises LeadChanged: the condition does not hold.
     """
     with storage.read() as connection:
         json = connection.execute(queries.one, {"lead_id": lead_id}).scalar_one_or_none()
     if json is None:
         raise LeadMissing
-    return _expected(ShownLead(lead_id, json), expected)
+    return _checked(ShownLead(lead_id, json), condition)
 
 
-def change_lead(
-    lead_id: int, changes: dict[str, Any], *, by: Caller, expected: Container[str] | None = None
-) -> ShownLead:
+def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition: Condition | None = None) -> ShownLead:
     """Change some fields of a lead and return it.
 
     :param changes: from field to value; see `merging.differences`.
     :param by: the caller. Without the scope `read`, attributes beyond the limits are left out instead of refused.
-    :param expected: acceptable entity tags; None for any.
+    :param condition: see `show_lead`.
     :raises LeadMissing: there is no lead with this id.
-    :raises LeadChanged: it has another tag.
+    :raises LeadChanged: the condition does not hold.
     :raises EmailTaken: another lead has the address.
     :raises TooManyAttributes: the lead would have more attributes than are kept.
     """
     try:
         with storage.write() as tx:
-            row, lead = _locked(tx, lead_id, expected)
+            row, lead = _locked(tx, lead_id, condition)
             state = lead.fields
             difference = differences(state, changes, what_fits=not by.may("read"))
             if not difference:
@@ -144,15 +144,15 @@ def change_lead(
     return shown(state)
 
 
-def erase_lead(lead_id: int, *, by: Caller, expected: Container[str] | None = None) -> None:
+def erase_lead(lead_id: int, *, by: Caller, condition: Condition | None = None) -> None:
     """Delete a person's data from every table. The history keeps that the lead was erased, when, and by which key.
 
-    :param expected: acceptable entity tags; None for any.
+    :param condition: see `show_lead`.
     :raises LeadMissing: there is no lead with this id.
-    :raises LeadChanged: it has another tag.
+    :raises LeadChanged: the condition does not hold.
     """
     with storage.write() as tx:
-        row, _ = _locked(tx, lead_id, expected)
+        row, _ = _locked(tx, lead_id, condition)
         events.forget(tx, lead_id)
         idempotency.erase_records(tx, lead_id)
         quarantine.forget(tx, row.email_key)
@@ -198,15 +198,15 @@ def _values(filters: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _locked(tx: Connection, lead_id: int, expected: Container[str] | None) -> tuple[Row[Any], ShownLead]:
+def _locked(tx: Connection, lead_id: int, condition: Condition | None) -> tuple[Row[Any], ShownLead]:
     row = tx.execute(queries.locked_by_id, {"lead_id": lead_id}).one_or_none()
     if row is None:
         raise LeadMissing
-    return row, _expected(ShownLead(lead_id, row.json), expected)
+    return row, _checked(ShownLead(lead_id, row.json), condition)
 
 
-def _expected(lead: ShownLead, expected: Container[str] | None) -> ShownLead:
-    if expected is not None and lead.tag not in expected:
+def _checked(lead: ShownLead, condition: Condition | None) -> ShownLead:
+    if condition is not None and not condition(lead.json):
         raise LeadChanged
     return lead
 

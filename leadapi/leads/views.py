@@ -22,10 +22,20 @@ from leadapi.quarantine import traps
 from leadapi.storage import Transaction
 from leadapi.web import forms, problems
 from leadapi.web.api import Blueprint, accepted, next_link
-from leadapi.web.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.web.fields import NoArgsSchema
+from leadapi.web.negotiation import (
+    APPLIED,
+    ETAG,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    PREFER,
+    applied,
+    condition_holds,
+    entity_tag,
+    resolution,
+    tagged,
+)
 from leadapi.web.parsing import InvalidFields, flat
-from leadapi.web.preferences import APPLIED, PREFER, applied, resolution
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
 
@@ -127,7 +137,7 @@ class LeadView(MethodView):
     @blp.refuses(404, 412, 422, 500, 503)
     def get(self, args: dict[str, Any], lead_id: int) -> Response:
         """Show a lead"""
-        return _shown(service.show_lead(lead_id, expected=Expected()))
+        return _shown(service.show_lead(lead_id, condition=condition_holds))
 
     @blp.doc(operationId="changeLead", description="Also as `application/merge-patch+json`.")
     @blp.requires("write")
@@ -138,7 +148,7 @@ class LeadView(MethodView):
     @blp.refuses(400, 404, 409, 412, 413, 415, 422, 500, 503)
     def patch(self, changes: dict[str, Any], lead_id: int) -> Response:
         """Change a lead"""
-        return _changed(service.change_lead(lead_id, changes, by=caller(), expected=Expected()))
+        return _changed(service.change_lead(lead_id, changes, by=caller(), condition=condition_holds))
 
     @blp.doc(
         operationId="eraseLead",
@@ -175,14 +185,14 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
     by = caller()
     wish = MERGE if by.is_visitor else resolution()
     fields, reason = traps.judge(sent, by)
-    new_lead = NewLead(fields, reason, forms.left_out())
+    new_lead = NewLead(fields, reason, forms.left_out() if by.is_visitor else {})
     (capture,) = captures.capture([new_lead], by=by, on_repeat=wish, within=within)
     if capture.refusal:
         raise capture.refusal
     lead = cast("ShownLead", capture.lead)
     logs.note(**({"quarantine_id": lead.id} if capture.caught else {"lead_id": lead.id}))
     headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
-    return tagged(lead.json, lead.tag, status=201 if capture.created else 200, headers=headers)
+    return tagged(lead.json, status=201 if capture.created else 200, headers=headers)
 
 
 def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[str, Any], dict[str, str]]:
@@ -212,19 +222,19 @@ def _invalid(error: ValidationError) -> dict[str, Any]:
 
 def _shown(lead: ShownLead) -> Response:
     """The lead with its tag."""
-    return tagged(lead.json, lead.tag)
+    return tagged(lead.json)
 
 
 def _changed(lead: ShownLead) -> Response:
     """The lead with its tag; the tag alone for a caller who may not read leads."""
     if caller().may("read"):
         return _shown(lead)
-    return Response(status=204, headers={"ETag": f'"{lead.tag}"'})
+    return Response(status=204, headers={"ETag": f'"{entity_tag(lead.json)}"'})
 
 
 def _erase(lead_id: int) -> Response:
     """An answer without a body, once it is done."""
-    service.erase_lead(lead_id, by=caller(), expected=Expected())
+    service.erase_lead(lead_id, by=caller(), condition=condition_holds)
     return Response(status=204)
 
 

@@ -16,9 +16,9 @@ from leadapi import logs
 from leadapi.config import Settings
 from leadapi.web import problems
 from leadapi.web.fields import MAX_ID, Cursor
+from leadapi.web.negotiation import best_media_type
 from leadapi.web.openapi import RETRY_AFTER, DescribingPlugin, Document, Operation, mark, marks_of
 from leadapi.web.parsing import InvalidFields, Parser
-from leadapi.web.preferences import best_media_type
 from leadapi.web.security import Requirement
 
 VERSION = "1.0.0"

@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from leadapi.web.charsets import codec_of, decode, guess_codec
 from leadapi.web.fields import MAX_FIELDS, OWN, STAMP_FIELD, TRAP_FIELD
-from leadapi.web.preferences import media_types, weight_of
+from leadapi.web.negotiation import media_types, weight_of
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"

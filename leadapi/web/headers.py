@@ -1,13 +1,14 @@
-"""Security headers of every response."""
+"""The end of every response: a page instead of JSON for a visitor with a form, and the security headers."""
 
 from http import HTTPStatus
 
 from flask import Flask, Response, request
 
+from leadapi.web import pages
+from leadapi.web.forms import MEDIA_TYPES
+from leadapi.web.pages import POLICY
 from leadapi.web.security import OPEN_BLUEPRINTS
 
-# Responses are data. If a browser renders one as a page, nothing in it may load or run.
-POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # Swagger UI uses data: images, and sends requests from its script, not by a form.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -23,11 +24,14 @@ PRIVATE = (*CAREFUL, ("Cache-Control", "no-store"))
 
 
 def init_app(app: Flask) -> None:
-    """Register the function that adds the headers."""
-    app.after_request(_add)
+    """Register the function that finishes responses."""
+    app.after_request(_finish)
 
 
-def _add(response: Response) -> Response:
+def _finish(response: Response) -> Response:
+    # Not `request.mimetype`: parsing a long Content-Type takes quadratic time.
+    if (request.content_type or "")[:100].lower().startswith(MEDIA_TYPES):
+        response = pages.answer(response)
     headers = response.headers
     headers.extend(CAREFUL if request.blueprint in OPEN_BLUEPRINTS else PRIVATE)
     # Pages set their own policy.

@@ -3,52 +3,58 @@
 import base64
 import hashlib
 import tomllib
+from collections.abc import Collection
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import orjson
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, current_app, render_template, request
 from markupsafe import Markup
 
 from leadapi.config import Settings
 from leadapi.web import forms
-from leadapi.web.headers import POLICY
-from leadapi.web.preferences import best_language
+from leadapi.web.negotiation import best_language
 
 # Where forms are sent. At other addresses a form is a body of a wrong content type.
 PATH = "/leads"
 # The header that a page's answer keeps: whoever sends an Idempotency-Key with a form wants to know.
 REPLAYED = "Idempotent-Replayed"
 DEFAULT_LANGUAGE = "en"
+# Responses are data. If a browser renders one as a page, nothing in it may load or run.
+POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Answer people in HTML. Answers to programs stay as they are."""
-    pages = Pages(Path(app.root_path, app.template_folder or ""))
+    """Read the texts of the pages."""
+    folder = Path(app.root_path, app.template_folder or "")
+    app.extensions["pages"] = Pages(folder, settings.redirect_urls)
 
-    def answer(response: Response) -> Response:
-        if request.path != PATH or not forms.is_from_visitor():
-            return response
-        if response.status_code >= HTTPStatus.BAD_REQUEST:
-            return pages.refuse(response)
-        # Other headers would tell whether the visitor has been here before; so would the status 201.
-        kept = {name: value for name, value in response.headers if name == REPLAYED}
-        url = forms.next_page()
-        if url in settings.redirect_urls:
-            return Response(status=HTTPStatus.SEE_OTHER, headers={**kept, "Location": url})
-        return pages.thank(kept)
 
-    app.after_request(answer)
+def answer(response: Response) -> Response:
+    """The response for the sender of a form: a page or a redirect for a person, the response itself for a program."""
+    if request.path != PATH or not forms.is_from_visitor():
+        return response
+    pages: Pages = current_app.extensions["pages"]
+    if response.status_code >= HTTPStatus.BAD_REQUEST:
+        return pages.refuse(response)
+    # Other headers would tell whether the visitor has been here before; so would the status 201.
+    kept = {name: value for name, value in response.headers if name == REPLAYED}
+    url = forms.next_page()
+    if url in pages.redirect_urls:
+        return Response(status=HTTPStatus.SEE_OTHER, headers={**kept, "Location": str(url)})
+    return pages.thank(kept)
 
 
 class Pages:
     """The pages, in the language of the visitor.
 
     :param folder: has their texts and their style.
+    :param redirect_urls: where a form may ask to send its visitor.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, redirect_urls: Collection[str]) -> None:
+        self.redirect_urls = redirect_urls
         self._texts: dict[str, dict[str, Any]] = tomllib.loads((folder / "texts.toml").read_text("utf-8"))
         self._style = (folder / "page.css").read_text("utf-8")
         digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()

@@ -51,7 +51,7 @@ class Parser(FlaskParser):
         """Parse the body with orjson, which raises one exception for every kind of hostile JSON (RFC 8259)."""
         if len(req.content_type or "") > MAX_CONTENT_TYPE_LENGTH:
             raise UnsupportedMediaType("The Content-Type is too long.")
-        if forms.is_form_type(req) and hasattr(schema, "from_form"):
+        if req.mimetype in forms.MEDIA_TYPES and hasattr(schema, "from_form"):
             # Browsers and advertisers add query parameters to the form's URL, so they are ignored.
             return forms.load(req, read_plain_body(req), schema.from_form)
         if req.args:

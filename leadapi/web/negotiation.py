@@ -1,18 +1,38 @@
-"""Content negotiation (RFC 9110, 12.5) and the Prefer header (RFC 7240).
+"""What a request asks of its response: media type and language, preferences, and conditions.
 
-Unknown and malformed items are ignored. Headers are parsed up to MAX_CHARACTERS, so that none costs more than a few
-milliseconds. Werkzeug's parser of Accept takes quadratic time.
+RFC 9110, 12.5 (content negotiation) and 13 (conditional requests), and RFC 7240 (Prefer). Unknown and malformed items
+are ignored. Headers are parsed up to MAX_CHARACTERS, so that none costs more than a few milliseconds: Werkzeug's
+parser of Accept takes quadratic time.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 
-from flask import request
+from flask import Response, request
 from werkzeug.http import parse_list_header
 
 # Browsers send a tenth of this. Of a longer header only the beginning is read.
 MAX_CHARACTERS = 4096
 
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "Only if the lead still has one of these tags, or any with `*`. Otherwise 412.",
+    "schema": {"type": "string"},
+}
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "Only if the lead has none of these tags any more. Otherwise 304.",
+    "schema": {"type": "string"},
+}
+ETAG = {
+    "description": "Changes whenever a visible field changes.",
+    "required": True,
+    "schema": {"type": "string", "pattern": '^"[0-9a-f]{24}"$'},
+    "example": '"5f2a0c2d6b9e4d3c8a7f1e0b"',
+}
 PREFER = {
     "in": "header",
     "name": "Prefer",
@@ -92,3 +112,28 @@ def resolution() -> str | None:
 def applied(resolution: str | None) -> dict[str, str]:
     """The header that names the preference that was applied."""
     return {"Preference-Applied": f"resolution={resolution}"} if resolution else {}
+
+
+def entity_tag(body: str) -> str:
+    """The opaque tag of a body (RFC 9110, 8.8.3). It changes whenever the body changes."""
+    return blake2b(body.encode(), digest_size=12).hexdigest()
+
+
+def condition_holds(body: str) -> bool:
+    """Whether the request accepts the state that has this body."""
+    if "If-Match" in request.headers and entity_tag(body) not in request.if_match:
+        return False
+    # A GET with a matching If-None-Match gets 304 from `tagged`; any other method fails.
+    return request.method in ("GET", "HEAD") or not _is_known(body)
+
+
+def tagged(body: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response with its entity tag; 304 without a body if the client has this state already."""
+    is_known = request.method in ("GET", "HEAD") and _is_known(body)
+    response = Response("" if is_known else body, 304 if is_known else status, headers, mimetype="application/json")
+    response.headers["ETag"] = f'"{entity_tag(body)}"'
+    return response
+
+
+def _is_known(body: str) -> bool:
+    return "If-None-Match" in request.headers and request.if_none_match.contains_weak(entity_tag(body))
