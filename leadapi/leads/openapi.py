@@ -1,5 +1,10 @@
 """Leads in the OpenAPI document: examples, response headers and links."""
 
+from typing import Any
+
+import orjson
+
+from leadapi.leads.models import SHOWN
 from leadapi.web.openapi import Document
 
 NEW_LEAD = {
@@ -9,7 +14,7 @@ NEW_LEAD = {
     "message": "Interested in product",
     "source": "landing-page",
 }
-LEAD = {
+LEAD: dict[str, Any] = dict.fromkeys(SHOWN) | {
     "id": 1,
     **NEW_LEAD,
     "created_at": "2026-02-28T10:00:00Z",
@@ -30,16 +35,9 @@ EVENT = {
     "actor": None,
     "data": {"changes": {"status": {"from": "new", "to": "qualified"}}},
 }
-CSV = (
-    "id,full_name,email,company,message,source,created_at,status,attributes,updated_at\r\n"
-    "1,John Doe,john@example.com,Example Inc,Interested in product,landing-page,2026-02-28T10:00:00Z,"
-    "new,{},2026-02-28T10:00:00Z\r\n"
-)
-NDJSON = (
-    '{"id":1,"full_name":"John Doe","email":"john@example.com","company":"Example Inc",'
-    '"message":"Interested in product","source":"landing-page","created_at":"2026-02-28T10:00:00Z",'
-    '"status":"new","attributes":{},"updated_at":"2026-02-28T10:00:00Z"}\n'
-)
+CELLS = ["" if value is None else str(value) for value in LEAD.values()]
+CSV = f"{','.join(LEAD)}\r\n{','.join(CELLS)}\r\n"
+NDJSON = f"{orjson.dumps(LEAD).decode()}\n"
 FILE = {"type": "string"}
 
 LOCATION = {
