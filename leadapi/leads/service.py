@@ -80,6 +80,7 @@ def export_leads(*, file_format: str, descending: bool = False, **filters: Any) 
     :param file_format: one of `queries.EXPORTED`.
     :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, `status`, and `created_from`
         and `created_to` (aware times, both included).
+    :raises leadapi.storage.StreamsBusy: too many exports are running in this process.
     """
     values = _values(filters)
     statement = queries.matching(frozenset(values), queries.EXPORTED[file_format], descending=descending)
