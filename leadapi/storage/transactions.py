@@ -182,23 +182,26 @@ def retries_deadlocks(operation: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def checkpoint(engine: Engine) -> None:
+def checkpoint(engine: Engine) -> bool:
     """Truncate SQLite's write-ahead log, which holds pages as they were before an erasure.
 
     Called after a commit, it raises nothing. If a reader still uses an old page, or another process has been
     writing for too long, the log keeps its pages until the next call: at the end of an export, after the next
     erasure, or at the next start.
+
+    :return: whether no old page is left in the log.
     """
     if engine.dialect.name != "sqlite" or is_in_memory(engine):
-        return
+        return True
     try:
         with engine.connect() as connection, connection.info["write_queue"].turn(WAIT_SECONDS):
             _set_busy_timeout(connection, CHECKPOINT_SECONDS)
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            busy = bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0])
     except (*UNREACHABLE, WriteLockUnavailable):
         busy = True
     if busy:
         logger.warning("database.checkpoint_incomplete")
+    return not busy
 
 
 def violated(exc: IntegrityError) -> str | None:
