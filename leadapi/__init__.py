@@ -41,7 +41,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     pages.init_app(app, settings)
 
     engines.init_app(app, settings)
-    transactions.init_app(app)
+    transactions.init_app(app, settings)
     schema.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)

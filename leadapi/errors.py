@@ -8,8 +8,9 @@ from flask import Flask, request
 from leadapi.idempotency.errors import KeyMalformed, KeyReused, RequestRunning
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.openapi import REALM
-from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAttributes
+from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, LeadsUnsettled, TooManyAttributes
 from leadapi.quarantine.errors import StampsOff
+from leadapi.storage import StreamsBusy
 from leadapi.storage.schema import SchemaNotCurrent
 from leadapi.web import problems
 from leadapi.web.openapi import Document
@@ -27,6 +28,8 @@ STATUS: dict[Exception, HTTPStatus] = {
     LeadChanged(): HTTPStatus.PRECONDITION_FAILED,
     KeyReused(): HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyAttributes(): HTTPStatus.UNPROCESSABLE_ENTITY,
+    LeadsUnsettled(): HTTPStatus.SERVICE_UNAVAILABLE,
+    StreamsBusy(): HTTPStatus.SERVICE_UNAVAILABLE,
     SchemaNotCurrent(): HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

@@ -9,12 +9,12 @@ from leadapi.storage import Base, Identity, UTCDateTime
 
 
 class Event(Base):
-    """Something that happened to a lead. Rows are added, and only an erasure takes any away."""
+    """Something that happened to a lead. Rows are never changed; erasures and service.MOST_REPEATED delete some."""
 
     __tablename__ = "events"
     __table_args__ = (
         Index(None, "lead_id", "id"),
-        # An id is never given twice, so who has seen one has seen all before it.
+        # An id is never used twice, so a reader's cursor stays valid.
         {"sqlite_autoincrement": True},
     )
 

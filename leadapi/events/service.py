@@ -16,12 +16,26 @@ CREATED = "lead.created"
 REPEATED = "lead.repeated"
 UPDATED = "lead.updated"
 ERASED = "lead.erased"
+# Anybody may repeat a lead, as often as the rate limit lets them. Each lead keeps so many of these events.
+MOST_REPEATED = 1000
 
 events = Event.metadata.tables["events"]
 
 COLUMNS = ("lead_id", "type", "created_at", "actor", "data")
 _insert = RowsInsert(events, COLUMNS)
 _delete = delete(events).where(events.c.lead_id == bindparam("lead_id"))
+_of_leads = events.c.lead_id.in_(bindparam("lead_ids", expanding=True))
+# The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
+_many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MOST_REPEATED)
+_ranks = (
+    select(
+        events.c.id,
+        func.row_number().over(partition_by=events.c.lead_id, order_by=events.c.id.desc()).label("rank"),
+    )
+    .where(_of_leads, events.c.type == REPEATED)
+    .subquery()
+)
+_prune = delete(events).where(events.c.id.in_(select(_ranks.c.id).where(_ranks.c.rank > MOST_REPEATED)))
 _count = select(func.count()).select_from(events).where(events.c.lead_id == bindparam("lead_id"))
 _page = (
     select(events.c.id, events.c.type, events.c.created_at, events.c.actor, events.c.data, _count.scalar_subquery())
@@ -58,9 +72,18 @@ class EventPage:
 
 
 def record(tx: Connection, happened: Sequence[NewEvent]) -> None:
-    """Write events in this order, as part of the transaction `tx`."""
-    if happened:
-        _insert.execute(tx, [vars(event) for event in happened])
+    """Write events in this order, as part of the transaction `tx`.
+
+    Of the `REPEATED` events of each lead, the oldest beyond `MOST_REPEATED` are deleted. The caller has locked these
+    leads.
+    """
+    if not happened:
+        return
+    _insert.execute(tx, [vars(event) for event in happened])
+    repeated = sorted({event.lead_id for event in happened if event.type == REPEATED})
+    many = tx.scalars(_many, {"lead_ids": repeated}).all() if repeated else ()
+    if many:
+        tx.execute(_prune, {"lead_ids": many})
 
 
 def recording(source: Select[Any]) -> Insert:

@@ -9,8 +9,14 @@ from email_validator import EmailNotValidError
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 MAX_LENGTH = 254
+# RFC 1035, 2.3.4.
+MAX_DOMAIN_LENGTH = 253
+MAX_LABEL_LENGTH = 63
+# In IDNA, a label that is not ASCII begins with "xn--", and each of its characters takes at least one more.
+PREFIX_LENGTH = 4
 
 _atoms = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*").fullmatch
+_dots = re.compile("[.\u3002]")
 
 
 class InvalidEmail(ValueError):
@@ -48,14 +54,31 @@ def _domain(domain: str) -> str | None:
 
 
 def _normalize_full(text: str) -> str:
-    # The library's work grows with the length of the text.
-    if len(text) > MAX_LENGTH:
+    # The library's work grows with the length of the text, and of what IDNA maps the domain to.
+    if len(text) > MAX_LENGTH or _is_too_long(text.rpartition("@")[2]):
         raise InvalidEmail(text)
     try:
         # The library also refuses an address that is too long once it is normalised.
         return email_validator.validate_email(text, check_deliverability=False).normalized
     except EmailNotValidError as exc:
         raise InvalidEmail(text) from exc
+
+
+def _is_too_long(domain: str) -> bool:
+    """Whether the domain certainly exceeds a limit once it is encoded, told without the costly encoding."""
+    if domain.isascii():
+        # The library checks these lengths first.
+        return False
+    # One character can stand for 18 (U+FDFA).
+    labels = _dots.split(unicodedata.normalize("NFKC", domain))
+    lengths = [len(label) + (0 if label.isascii() else PREFIX_LENGTH) for label in labels]
+    return max(lengths) > MAX_LABEL_LENGTH or sum(lengths) + len(labels) - 1 > MAX_DOMAIN_LENGTH
+
+
+@lru_cache(2**12)
+def _ascii_domain(domain: str) -> str:
+    """The domain as IDNA encodes it."""
+    return email_validator.validate_email(f"x@{domain}", check_deliverability=False).ascii_domain.lower()
 
 
 def email_key(address: str) -> str:
@@ -69,10 +92,9 @@ def email_key(address: str) -> str:
     if address.isascii():
         return address.lower()
     local, _, domain = address.rpartition("@")
-    ascii_domain = email_validator.validate_email(f"x@{domain}", check_deliverability=False).ascii_domain
     # Case folding can undo the normal form and the reverse (The Unicode Standard, 3.13, D146).
     folded = _fold(_fold(unicodedata.normalize("NFD", local)))
-    return f"{unicodedata.normalize('NFKC', folded)}@{ascii_domain.lower()}"
+    return f"{unicodedata.normalize('NFKC', folded)}@{_ascii_domain(domain)}"
 
 
 def _fold(text: str) -> str:

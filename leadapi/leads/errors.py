@@ -26,6 +26,13 @@ class LeadMissing(Exception):
         return "There is no lead with this id."
 
 
+class LeadsUnsettled(Exception):
+    """Open transactions may still store leads that belong on the page before those that are there."""
+
+    def __str__(self) -> str:
+        return "Other leads are being stored on this page; try again in a moment."
+
+
 class LeadChanged(Exception):
     """The lead is not in the state that the caller expected."""
 

@@ -112,14 +112,11 @@ def matching(filters: frozenset[str], columns: Sequence[ColumnElement[Any]], *, 
 
 
 @cache
-def page(filters: frozenset[str], *, descending: bool, after: bool, until: bool) -> Select[Any]:
+def page(filters: frozenset[str], *, descending: bool, after: bool) -> Select[Any]:
     """A page of the leads that match: the id and the JSON of each, and the total at the same moment."""
     columns = [leads.c.id, lead_json, total(filters).scalar_subquery().label("total")]
     by_time = not filters.isdisjoint(TIMES)
     statement = matching(filters, [leads.c.id] if by_time else columns, descending=descending)
-    if until:
-        last: BindParameter[int] = bindparam("until")
-        statement = statement.where(leads.c.id <= last)
     if after:
         cursor: BindParameter[int] = bindparam("after")
         statement = statement.where(leads.c.id < cursor if descending else leads.c.id > cursor)

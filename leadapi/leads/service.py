@@ -1,5 +1,6 @@
 """Read, change and erase leads. New leads come in through captures.py."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from leadapi.idempotency import service as idempotency
 from leadapi.keys.service import Caller
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
-from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
+from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, LeadsUnsettled
 from leadapi.leads.merging import changed_row, differences
 from leadapi.leads.representations import ShownLead, shown
 from leadapi.quarantine import service as quarantine
@@ -24,6 +25,9 @@ from leadapi.quarantine import service as quarantine
 # How many rows an export reads at a time. The largest leads have 100 kB each, and several copies of them exist
 # while they are written. Larger pieces are not faster.
 EXPORT_ROWS = 100
+# How long a page waits at most for transactions that may still store leads on it, and how often it asks.
+SETTLE_SECONDS = 2
+ASK_SECONDS = 0.02
 
 Condition = Callable[[str], bool]
 
@@ -57,19 +61,19 @@ def list_leads(
     :param after: the id after which, in the given order, the page begins.
     :param descending: newest first.
     :param filters: see `export_leads`.
+    :raises LeadsUnsettled: a transaction that stores leads on this page has been open for too long.
     """
     values = _values(filters)
     names = frozenset(values)
-    # An address has at most one lead, and so no next page on which a client could miss another one.
-    bounded = not descending and "email_key" not in names and storage.db.engine.dialect.name != "sqlite"
     # One row more than asked for tells whether there is a next page.
     values |= {"limit": limit + 1, "offset": offset, "after": after}
-    statement = queries.page(names, descending=descending, after=after is not None, until=bounded)
+    statement = queries.page(names, descending=descending, after=after is not None)
     with storage.read() as connection:
-        rows = _read_settled(connection, statement, values) if bounded else connection.execute(statement, values).all()
+        # Newest first, later leads appear on pages that the walk has passed in any case.
+        read_rows = _read_rows if descending or storage.db.engine.dialect.name == "sqlite" else _read_settled
+        rows, next_after = read_rows(connection, statement, values)
         total = rows[0].total if rows else connection.execute(queries.total(names), values).scalar_one()
-    next_after = rows[limit - 1].id if len(rows) > limit else None
-    return LeadPage(total, [row.json for row in rows[:limit]], next_after)
+    return LeadPage(total, [row.json for row in rows], next_after)
 
 
 def export_leads(*, file_format: str, descending: bool = False, **filters: Any) -> LeadExport:
@@ -78,6 +82,7 @@ def export_leads(*, file_format: str, descending: bool = False, **filters: Any) 
     :param file_format: one of `queries.EXPORTED`.
     :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, `status`, and `created_from`
         and `created_to` (aware times, both included).
+    :raises leadapi.storage.StreamsBusy: too many exports are running in this process.
     """
     values = _values(filters)
     statement = queries.matching(frozenset(values), queries.EXPORTED[file_format], descending=descending)
@@ -175,19 +180,47 @@ def list_events(lead_id: int, **part: Any) -> EventPage:
     return page
 
 
-def _read_settled(connection: Connection, statement: Any, values: dict[str, Any]) -> Sequence[Row[Any]]:
-    """The rows before the first id that an open transaction may still use: a walk over the pages must not pass it.
+def _read_rows(connection: Connection, statement: Any, values: dict[str, Any]) -> tuple[Sequence[Row[Any]], int | None]:
+    """The rows of a page, and the id after which the next page begins."""
+    rows = connection.execute(statement, values).all()
+    most = values["limit"] - 1
+    return rows[:most], rows[most - 1].id if len(rows) > most else None
 
-    A settled id stays settled. So the id known before is enough for a full page, and only pages at the end of the
-    list ask for it again.
+
+def _read_settled(
+    connection: Connection, statement: Any, values: dict[str, Any]
+) -> tuple[Sequence[Row[Any]], int | None]:
+    """The same on PostgreSQL, where a lead can appear after leads with larger ids.
+
+    A walk over the pages must not pass an id that an open transaction may still use. So a page with a next page ends
+    at a settled id, and waits for the transactions that keep it from being full: clients that count offsets expect
+    full pages. The last page shows everything.
+
+    :raises LeadsUnsettled: none of its rows is settled in time.
     """
-    known = connection.info.get("settled", 0)
-    rows = connection.execute(statement, values | {"until": known}).all()
-    if len(rows) < values["limit"]:
-        settled = connection.info["settled"] = connection.execute(queries.settled).scalar_one()
-        if settled != known:
-            rows = connection.execute(statement, values | {"until": settled}).all()
-    return rows
+    deadline = time.monotonic() + SETTLE_SECONDS
+    # A settled id stays settled. It has to be read before the rows: leads up to it may have appeared since.
+    settled = connection.info.get("settled", 0)
+    while True:
+        rows, next_after = _read_rows(connection, statement, values)
+        if next_after is None or next_after <= settled:
+            return rows, next_after
+        if time.monotonic() >= deadline:
+            break
+        settled = connection.info["settled"] = _wait_until_settled(connection, next_after, deadline)
+    rows = [row for row in rows if row.id <= settled]
+    if not rows:
+        raise LeadsUnsettled
+    return rows, rows[-1].id
+
+
+def _wait_until_settled(connection: Connection, lead_id: int, deadline: float) -> int:
+    """The largest settled id, once it is as large as asked for or the time is over."""
+    while True:
+        settled: int = connection.execute(queries.settled).scalar_one()
+        if settled >= lead_id or time.monotonic() >= deadline:
+            return settled
+        time.sleep(ASK_SECONDS)
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:

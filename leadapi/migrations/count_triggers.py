@@ -19,8 +19,8 @@ SQLite has one writer at a time, and needs no more. On PostgreSQL transactions o
   after a lead with a larger id. So each transaction announces itself before its first insert, by an
   advisory lock whose key is the last id of the sequence; all ids it gets later are larger.
 - No new lead can appear up to the smallest announced number, or up to the last id of the sequence while
-  no number is announced. `settled_lead_id` returns this id, and readers that page through the leads
-  oldest first stop there, so they miss no lead. The mark stops there, too.
+  no number is announced. `settled_lead_id` returns this id. In a walk through the leads, oldest
+  first, each page but the last ends there, so the walk misses no lead. The mark stops there, too.
 
 A change of this file reaches existing databases by a new migration that calls `create`. A migration
 that rebuilds the table `leads` in Alembic's batch mode must call it as well: SQLite drops the triggers.

@@ -3,6 +3,7 @@
 from leadapi.storage.engines import db
 from leadapi.storage.transactions import (
     DatabaseUnavailable,
+    StreamsBusy,
     Transaction,
     checkpoint,
     now,
@@ -19,6 +20,7 @@ __all__ = [
     "Base",
     "DatabaseUnavailable",
     "Identity",
+    "StreamsBusy",
     "Transaction",
     "UTCDateTime",
     "WriteLockUnavailable",

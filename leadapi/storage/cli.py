@@ -5,6 +5,7 @@ import click
 from alembic.util import CommandError
 
 from leadapi.storage import schema
+from leadapi.storage import scrub as scrubbing
 from leadapi.storage.commands import DatabaseGroup
 from leadapi.storage.transactions import read
 
@@ -38,6 +39,19 @@ def check() -> None:
     except CommandError as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo("The schema is current and is what the models ask for.")
+
+
+@commands.command()
+def scrub() -> None:
+    """Rewrite SQLite's file, so that no erased data is left in it.
+
+    Captures wait meanwhile. The folder of the database needs twice the size of the database as free space.
+    """
+    try:
+        scrubbing.scrub()
+    except (scrubbing.ScrubUnsupported, scrubbing.ScrubIncomplete) as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo("The database file is rewritten. Nothing that was erased is left in it.")
 
 
 @commands.command()

@@ -1,7 +1,12 @@
 """The engine of an app: set-up for SQLite and PostgreSQL."""
 
+import os
 import select
 import sqlite3
+import stat
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -63,6 +68,9 @@ def _prepare_sqlite(engine: Engine) -> None:
     """Make SQLite durable and strict."""
     queue = WriteQueue(None if is_in_memory(engine) else f"{engine.url.database}.lock")
 
+    if not is_in_memory(engine):
+        _keep_files_private(engine)
+
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         # Read by transactions.py.
@@ -80,6 +88,25 @@ def _prepare_sqlite(engine: Engine) -> None:
             # Workers that start together on a new file must not all switch its mode.
             with queue.turn(WAIT_SECONDS):
                 connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _keep_files_private(engine: Engine) -> None:
+    """Let nobody but the owner open the database and the files beside it, whatever the umask."""
+    path = str(engine.url.database)
+    creating = threading.Lock()
+
+    @event.listens_for(engine, "do_connect")
+    def do_connect(*_arguments: Any) -> None:
+        # SQLite gives its log and its shared memory the mode of the database. The file is opened only if it is new:
+        # closing a file releases the locks that other connections of this process have on it.
+        with creating, suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        # Files of earlier versions.
+        for file in (Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", ".lock")):
+            with suppress(OSError):
+                status = file.stat()
+                if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & 0o077:
+                    file.chmod(0o600)
 
 
 def _prepare_postgresql(engine: Engine) -> None:

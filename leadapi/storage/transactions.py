@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, UniqueConstraint
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from leadapi.config import Settings
 from leadapi.storage.engines import WAIT_SECONDS, db, is_in_memory
 from leadapi.storage.write_queue import WriteLockUnavailable
 
@@ -45,6 +46,13 @@ class DatabaseUnavailable(Exception):
 
     def __init__(self) -> None:
         super().__init__("the database did not answer, and another request is trying it")
+
+
+class StreamsBusy(Exception):
+    """As many streams are open as this process may have at a time."""
+
+    def __str__(self) -> str:
+        return "Too many exports are running; try again when one has ended."
 
 
 class Breaker:
@@ -74,9 +82,11 @@ class Breaker:
                 self._probe.release()
 
 
-def init_app(app: Flask) -> None:
-    """Give the app its breakers, one for connecting and one for SQLite's write lock."""
+def init_app(app: Flask, settings: Settings) -> None:
+    """Give the app its breakers, one for connecting and one for SQLite's write lock, and its number of streams."""
     app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
+    # A stream holds a thread and a connection for as long as its client reads. One of each is left for other requests.
+    app.extensions["streams"] = threading.BoundedSemaphore(max(1, settings.threads - 1))
 
 
 def now() -> datetime:
@@ -103,10 +113,18 @@ def read() -> Iterator[Connection]:
 def stream(rows: int) -> Iterator[Connection]:
     """A connection whose results are read in pieces of so many rows, from one snapshot and in constant memory.
 
-    It may be closed outside of the app context.
+    It may be closed outside of the app context, and in another thread.
+
+    :raises StreamsBusy: too many streams are open.
     """
-    with _connect() as connection:
-        yield connection.execution_options(yield_per=rows, transaction=True)
+    streams: threading.Semaphore = current_app.extensions["streams"]
+    if not streams.acquire(blocking=False):
+        raise StreamsBusy
+    try:
+        with _connect() as connection:
+            yield connection.execution_options(yield_per=rows, transaction=True)
+    finally:
+        streams.release()
 
 
 @contextmanager
@@ -164,23 +182,26 @@ def retries_deadlocks(operation: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def checkpoint(engine: Engine) -> None:
+def checkpoint(engine: Engine) -> bool:
     """Truncate SQLite's write-ahead log, which holds pages as they were before an erasure.
 
     Called after a commit, it raises nothing. If a reader still uses an old page, or another process has been
     writing for too long, the log keeps its pages until the next call: at the end of an export, after the next
     erasure, or at the next start.
+
+    :return: whether no old page is left in the log.
     """
     if engine.dialect.name != "sqlite" or is_in_memory(engine):
-        return
+        return True
     try:
         with engine.connect() as connection, connection.info["write_queue"].turn(WAIT_SECONDS):
             _set_busy_timeout(connection, CHECKPOINT_SECONDS)
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            busy = bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0])
     except (*UNREACHABLE, WriteLockUnavailable):
         busy = True
     if busy:
         logger.warning("database.checkpoint_incomplete")
+    return not busy
 
 
 def violated(exc: IntegrityError) -> str | None:

@@ -1,6 +1,7 @@
 """When two addresses are the same."""
 
 import sys
+import time
 import unicodedata
 
 import pytest
@@ -127,3 +128,36 @@ def test_every_letter_has_one_key_for_both_its_cases() -> None:
 )
 def test_different_addresses_have_different_keys(one: str, other: str) -> None:
     assert key_of(one) != key_of(other)
+
+
+@pytest.mark.parametrize(
+    ("domain", "accepted"),
+    [
+        # 59 characters and "xn--" are a label of 63, where Punycode needs one character for each; here it needs more.
+        (f"{'ä' * 45}.example", True),
+        (f"{'ä' * 60}.example", False),
+        (f"{'a' * 63}.example", True),
+        (f"{'a' * 64}.example", False),
+        (f"{'a' * 62}ä.example", False),
+        # The decomposed spelling of an acceptable domain is longer than the limits.
+        ("a\u0308" * 40 + ".example", True),
+        (f"bücher\u3002{'a' * 60}\uff0eexample", True),
+        ("\ufdfa" * 4 + ".example", False),
+        ("ä." * 41 + "example", False),
+    ],
+)
+def test_a_domain_that_is_too_long_once_encoded_is_refused(domain: str, accepted: bool) -> None:
+    assert (key_of(f"x@{domain}") is not None) == accepted
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["\ufdfa" * 240, ".".join(["\ufdfa" * 3] * 60), ".".join("ä" * 120), "e" + "\u0301" * 240, "\u0301\u0316" * 120],
+)
+def test_refusing_long_domains_takes_no_time(domain: str) -> None:
+    started = time.thread_time()
+    refused = [key_of(f"{number}@{domain}"[:254]) for number in range(500)]
+    seconds = time.thread_time() - started
+
+    assert refused == [None] * 500
+    assert seconds < 0.3

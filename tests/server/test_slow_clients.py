@@ -262,6 +262,27 @@ def test_who_reads_a_file_slowly_gets_all_of_it(serve: Serve, database_url: str,
     assert end == b"\r\n0\r\n\r\n"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_clients_that_read_no_file_leave_a_thread_to_others_and_make_room_when_they_go(
+    serve: Serve, database_url: str, new_lead: NewLead
+) -> None:
+    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="3")
+    server.post("/leads", json=new_lead(message="m" * 2000))
+    multiply(database_url, 10_000)
+
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(not_reading(server, EXPORT))
+        refused = server.get("/leads/export")
+        captured = server.post("/leads", json=new_lead())
+    deadline = time.monotonic() + AT_MOST
+    while (again := server.get("/leads/export?source=none")).status == 503 and time.monotonic() < deadline:
+        pass
+
+    assert (refused.status, captured.status) == (503, 201)
+    assert again.status == 200
+
+
 def test_who_sends_a_body_in_pieces_and_listens_gets_an_answer(serve: Serve, new_lead: NewLead) -> None:
     server = serve(WEB_CONCURRENCY="1", THREADS="1")
     body = orjson.dumps(new_lead())
