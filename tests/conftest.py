@@ -25,6 +25,9 @@ from servers import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# Fixtures that the tests of a module share because they take long to start.
+SHARED = {"browser", "run"}
+
 MARKER = run_log.MARKER
 
 # A test is slow if one of its fixtures or parameters has one of these names: it starts a server, a browser or Redis,
@@ -284,8 +287,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that .ci/fast leaves out."""
+    """Mark the tests that .ci/fast leaves out, and those that one process must run (pytest-xdist)."""
     for item in items:
+        if item.path.parent.name == "server":
+            # Some measure how long a response takes, so only one of them runs at a time.
+            item.add_marker(pytest.mark.xdist_group("server"))
+        for fixture in SHARED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(fixture))
         callspec = getattr(item, "callspec", None)
         parameters = {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
         if not SLOW.isdisjoint(parameters.union(getattr(item, "fixturenames", ()))):

@@ -37,6 +37,7 @@ def test_a_good_line_has_no_fault(document: Json, line: str) -> None:
     assert run_log.faults(line) == []
 
 
+@pytest.mark.slow
 def test_a_test_with_a_fault_in_its_log_fails(tmp_path: Path) -> None:
     (tmp_path / "test_two.py").write_text("def test_good(): print('{}')\ndef test_bad(): print('x')\n")
 

@@ -276,6 +276,7 @@ def test_many_at_once_with_one_key_and_two_payloads_are_one(app: Flask, new_lead
     assert total(app.test_client()) == 1
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_request_whose_first_one_is_still_running_is_told_so(
     app: Flask, client: FlaskClient, new_lead: NewLead, backend: str
 ) -> None:

@@ -184,6 +184,7 @@ def test_a_lock_file_is_for_its_owner_alone_and_no_link(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
     make_app: MakeApp, sqlite_path: Path, new_lead: NewLead
 ) -> None:
@@ -204,6 +205,7 @@ def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
     assert accepted.status_code == 201
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url, THREADS="1")
     client = app.test_client()
@@ -217,6 +219,7 @@ def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, databa
     assert client.get("/leads").status_code == 200
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_lock_on_sqlite_at_the_start_does_not_stop_it(make_app: MakeApp, tmp_path: Path) -> None:
     foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
     foreign.execute("PRAGMA journal_mode = WAL")

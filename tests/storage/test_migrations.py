@@ -88,6 +88,7 @@ def test_check_fails_until_the_schema_is_current(make_app: MakeApp, empty_databa
     assert accepted.exit_code == 0, accepted.output
 
 
+@pytest.mark.slow
 def test_a_command_that_only_looks_changes_nothing(tmp_path: Path) -> None:
     def flask(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), *arguments]
@@ -133,7 +134,7 @@ def test_many_may_migrate_at_once(empty_database_url: str) -> None:
         except Exception as exc:  # noqa: BLE001  # the assertion below shows it
             failures.append(exc)
 
-    threads = [threading.Thread(target=start) for _ in range(6)]
+    threads = [threading.Thread(target=start) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
