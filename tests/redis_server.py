@@ -1,4 +1,4 @@
-"""A real Redis on a port of its own, that keeps nothing."""
+"""A real Redis on a free port, without persistence."""
 
 import signal
 import socket
@@ -15,11 +15,11 @@ class RedisServer:
         self.url = f"redis://:{self.PASSWORD}@127.0.0.1:{self.port}/0"
         self.start()
 
-    # In no log, which the test of the whole run's log looks for.
+    # A word that no log may contain, see run_log.py.
     PASSWORD = "zebedee-secret"
 
     def start(self) -> None:
-        """Start it, with nothing in it, and wait until it answers."""
+        """Start an empty Redis and wait until it answers."""
         options = ["--port", str(self.port), "--save", "", "--bind", "127.0.0.1", "--requirepass", self.PASSWORD]
         self._process = subprocess.Popen(
             ["redis-server", *options, "--loglevel", "notice"], stdout=subprocess.PIPE, text=True
@@ -32,12 +32,12 @@ class RedisServer:
             assert connection.recv(1)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Send SIGKILL."""
         self._process.kill()
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
 
     def silence(self) -> None:
-        """Let it answer no more, though its port is open."""
+        """Suspend the process: its port stays open, but it does not answer."""
         self._process.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Starts leadapi as an operator would: gunicorn, its own processes, a real port."""
+"""Starts leadapi as an operator does: gunicorn with its processes, on a real port."""
 
 import os
 import re
@@ -24,10 +24,10 @@ Result = TypeVar("Result")
 class Server:
     """A running service.
 
-    :param environ: its settings, on top of an otherwise empty environment.
+    :param environ: its settings; the rest of its environment is empty.
     :param folder: its working directory.
-    :param arguments: what gunicorn is told besides the application.
-    :param log: a file for its log, which is then not read here.
+    :param arguments: the arguments of gunicorn, without the application.
+    :param log: a file to write the log to; `lines` stays empty then.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Server:
         self.pool = self._new_pool()
         self._news = threading.Condition()
         self._listening = threading.Event()
-        # The last two carry the measuring of test coverage into the server.
+        # With the last two, coverage is measured in the server too.
         names = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_DATA")
         inherited = {name: os.environ[name] for name in names if name in os.environ}
         self.process = subprocess.Popen(
@@ -53,7 +53,7 @@ class Server:
             stdout=log.open("w") if log else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A process group of its own, so that a test can kill all of it at once.
+            # A new process group, so that a test can kill all its processes at once.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -61,7 +61,7 @@ class Server:
         if log:
             self.get("/health", retries=urllib3.Retry(100, backoff_factor=0.1, backoff_max=0.2))
             return
-        # A connection that comes early waits in the listening socket until a worker is there.
+        # The listening socket queues connections until a worker has started.
         if not self._listening.wait(timeout=30):
             self.kill()
             raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
@@ -87,11 +87,11 @@ class Server:
         return self.pool.request("POST", path, json=json, **options)
 
     def log(self) -> list[dict[str, Any]]:
-        """The log so far."""
+        """Parse the log written so far."""
         return [orjson.loads(line) for line in list(self.lines)]
 
     def until(self, said: str, times: int = 1) -> list[str]:
-        """Wait until this many lines of the log match a regular expression; return what its group did."""
+        """Wait until a regular expression matches this often in the log; return what its group matched."""
 
         def found() -> list[str]:
             return re.findall(said, "\n".join(self.lines))
@@ -102,18 +102,18 @@ class Server:
             return found()
 
     def connect(self) -> socket.socket:
-        """Open a connection, for what no HTTP client would send."""
+        """Open a connection, to send bytes that an HTTP client would not send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     def with_each_worker(self, count: int, call: Callable[[], Result]) -> list[Result]:
-        """Make a call for each of so many workers, the only one that can answer it; return the results."""
+        """Make one call for each of `count` workers while the other workers are suspended; return the results."""
         workers = {int(pid) for pid in self.until(r"Booting worker with pid: (\d+)", count)}
         results = []
         for worker in workers:
             others = workers - {worker}
             for other in others:
                 os.kill(other, signal.SIGSTOP)
-            # A connection that is kept alive may be with one of the others.
+            # A kept-alive connection may belong to a suspended worker.
             self.pool.close()
             self.pool = self._new_pool()
             results.append(call())
@@ -122,15 +122,15 @@ class Server:
         return results
 
     def stop(self) -> int:
-        """Ask it to stop, as an orchestrator does; return the exit status."""
-        # Otherwise it waits for a request that these connections may bring.
+        """Send SIGTERM, as an orchestrator does; return the exit status."""
+        # Otherwise the server waits for requests on these connections.
         self.pool.close()
         if self.process.poll() is None:
             self.process.terminate()
         return self._ended()
 
     def quit(self) -> None:
-        """End it without finishing what it is at; each process can still say which lines it ran."""
+        """Send SIGQUIT: requests are aborted, but each process still saves its coverage data."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
         try:
@@ -139,7 +139,7 @@ class Server:
             self.kill()
 
     def kill(self) -> None:
-        """End every process at once, as a power failure would."""
+        """Send SIGKILL to every process at once, as in a power failure."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
@@ -154,14 +154,14 @@ class Server:
 
 
 def answer(connection: socket.socket) -> HTTPResponse:
-    """Read the next response of a connection, with its body still to be read."""
+    """Read the head of the next response on a connection; its body is still to be read."""
     response = HTTPResponse(connection)
     response.begin()
     return response
 
 
 def at_once(count: int, call: Callable[[int], Result]) -> list[Result]:
-    """Call a function with 0, 1, 2 … in as many threads, all at the same moment."""
+    """Call a function with 0, 1, 2 … in `count` threads at the same moment; return the results in this order."""
     barrier = threading.Barrier(count)
 
     def wait_and_call(number: int) -> Result:
@@ -173,7 +173,7 @@ def at_once(count: int, call: Callable[[int], Result]) -> list[Result]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The house rules that a machine can check."""
+"""Rules of the house that can be checked automatically."""
 
 import ast
 import os
@@ -27,7 +27,8 @@ TOP_LEVEL = {
     "README.md",
 }
 
-# A folder or module of the package may import from those that stand below it. All others are features.
+# A folder or module of the package may import from its own layer and from lower ones. Folders that are not named here
+# are features.
 LAYERS = [
     {"__init__", "errors", "gunicorn", "health"},
     {"<feature>"},
@@ -35,11 +36,11 @@ LAYERS = [
     {"storage"},
     {"config", "logs"},
 ]
-# A feature shows these modules to other features.
+# Features may import these modules of other features.
 SHOWN = {"errors", "schemas", "service"}
-# Decorators and request values that stand between two features' views.
+# Views may also import these modules of other features: decorators, and values of the request.
 SHOWN_TO_VIEWS = SHOWN | {"guard", "once", "traps"}
-# Services, models and what they stand on know nothing of HTTP.
+# These modules of a feature do not know HTTP.
 HTTP = {"flask", "flask_smorest", "werkzeug", "marshmallow", "webargs"}
 WITHOUT_HTTP = {"service", "models", "errors", "queries"}
 
@@ -79,18 +80,19 @@ def layer(part: str) -> int:
     return next((number for number, parts in enumerate(LAYERS) if part in parts), 1)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_imports_go_down(path: Path) -> None:
-    own = path.relative_to(PACKAGE).with_suffix("").parts
-    for name in imports(path):
-        if not name.startswith("leadapi."):
-            continue
-        other = name.split(".")[1:]
-        if other[0] == own[0] or (path.name == "env.py" and other[0] == "storage"):
-            continue
-        assert layer(own[0]) <= layer(other[0]), f"{name} is above {relative(path)}"
-        if layer(own[0]) == layer(other[0]) == 1:
-            assert other[1] in (SHOWN_TO_VIEWS if own[1] in ("once", "traps", "views") else SHOWN), name
+def test_imports_go_down() -> None:
+    for path in MODULES:
+        own = path.relative_to(PACKAGE).with_suffix("").parts
+        for name in imports(path):
+            if not name.startswith("leadapi."):
+                continue
+            other = name.split(".")[1:]
+            if other[0] == own[0] or (path.name == "env.py" and other[0] == "storage"):
+                continue
+            assert layer(own[0]) <= layer(other[0]), f"{name} is above {relative(path)}"
+            if layer(own[0]) == layer(other[0]) == 1:
+                shown = SHOWN_TO_VIEWS if own[1] in ("once", "traps", "views") else SHOWN
+                assert other[1] in shown, f"{relative(path)} imports {name}"
 
 
 def test_no_two_folders_import_each_other() -> None:
@@ -108,11 +110,10 @@ def test_no_two_folders_import_each_other() -> None:
         assert not [other for other in others - {own} if own in reached.get(other, ())], own
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.stem in WITHOUT_HTTP], ids=relative)
-def test_http_stays_above_the_service(path: Path) -> None:
-    if path.parent == PACKAGE:
-        return
-    assert {name.partition(".")[0] for name in imports(path)} & HTTP == set()
+def test_http_stays_above_the_service() -> None:
+    for path in MODULES:
+        if path.stem in WITHOUT_HTTP and path.parent != PACKAGE:
+            assert {name.partition(".")[0] for name in imports(path)} & HTTP == set(), relative(path)
 
 
 def test_only_the_settings_read_the_environment() -> None:
@@ -121,6 +122,7 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers == {"leadapi/config.py"}
 
 
+@pytest.mark.slow
 def test_importing_a_module_does_nothing(tmp_path: Path) -> None:
     names = [
         ".".join(path.with_suffix("").relative_to(ROOT).parts).removesuffix(".__init__")
@@ -159,7 +161,7 @@ def test_every_operation_says_all_it_can_answer(make_app: MakeApp) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    # Beside its operations, a path has the parameters that are in it.
+    # The entry of a path contains its parameters beside its operations.
     described = {
         (path, method): operation
         for path, operations in document["paths"].items()
@@ -176,27 +178,29 @@ def test_every_operation_says_all_it_can_answer(make_app: MakeApp) -> None:
             assert "422" in statuses, (path, method)
         if "{" in path:
             assert "404" in statuses, (path, method)
-        # What does not touch the database does not wait for it either.
+        # These two do not use the database.
         if path not in ("/health", "/forms/ts"):
             assert {"500", "503"} <= statuses, (path, method)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_a_module_says_what_it_is_for_and_is_short(path: Path) -> None:
-    text = path.read_text()
-
-    assert len(text.splitlines()) <= 320
-    if path.name != "wsgi.py":
-        assert ast.get_docstring(ast.parse(text)), "the module does not say what it is for"
+def test_a_module_has_a_docstring_and_is_short() -> None:
+    for path in SOURCES:
+        text = path.read_text()
+        assert len(text.splitlines()) <= 320, relative(path)
+        assert path.name == "wsgi.py" or ast.get_docstring(ast.parse(text)), relative(path)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_an_exception_from_a_rule_has_its_reason_beside_it(path: Path) -> None:
-    if path.name == Path(__file__).name:
-        return
-    for line in path.read_text().splitlines():
+def test_an_exception_from_a_rule_has_its_reason_beside_it() -> None:
+    lines = [
+        (relative(path), line)
+        for path in SOURCES
+        if path.name != Path(__file__).name
+        for line in path.read_text().splitlines()
+    ]
+
+    for path, line in lines:
         exception, *reason = re.split(r"# (?:noqa: [A-Z0-9, ]+|type: ignore\[[a-z-]+\]|pragma: no cover)", line)
-        assert "# noqa" not in exception
-        assert "# type: ignore" not in exception
-        assert not reason or len(reason[0].strip(" #-")) > 5, line
-        assert not re.search("T[O]DO|F[I]XME|X[X]X", line), line
+        assert "# noqa" not in exception, (path, line)
+        assert "# type: ignore" not in exception, (path, line)
+        assert not reason or len(reason[0].strip(" #-")) > 5, (path, line)
+        assert not re.search("T[O]DO|F[I]XME|X[X]X", line), (path, line)

@@ -17,7 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_needs_nothing(folder: Path) -> None:
+def test_every_setting_has_a_default(folder: Path) -> None:
     settings = config.load({})
 
     assert settings == config.Settings(
@@ -44,7 +44,7 @@ def test_needs_nothing(folder: Path) -> None:
     )
 
 
-def test_takes_every_setting(folder: Path) -> None:
+def test_every_setting_can_be_given(folder: Path) -> None:
     settings = config.load(
         {
             "DATABASE_URL": "postgresql://zebedee:secret@db.example.com:6543/leads?sslmode=require",
@@ -186,7 +186,7 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES must be a whole number from 1024 to"),
     ],
 )
-def test_refuses_a_setting_that_makes_no_sense(environ: dict[str, str], fault: str) -> None:
+def test_an_invalid_setting_is_refused(environ: dict[str, str], fault: str) -> None:
     with pytest.raises(ConfigError) as refused:
         config.load(environ)
 

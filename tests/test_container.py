@@ -1,4 +1,4 @@
-"""The container, as far as it can be tried without an engine: its files, and its steps by hand."""
+"""The container without an engine: its files, and its command run directly."""
 
 import io
 import json
@@ -28,7 +28,7 @@ WHAT_TO_INSTALL = "it is missing: pip install -r tests/requirements.txt"
 
 
 def arguments(instruction: str) -> list[str]:
-    """What the Dockerfile gives to an instruction, each time on one line, in every stage."""
+    """The arguments of each use of an instruction in the Dockerfile, in all stages, joined to one line."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     lines = (line.partition(" ") for line in re.sub(r"\\\n\s*", "", text).splitlines())
     return [rest.strip() for name, _, rest in lines if name == instruction]
@@ -110,7 +110,7 @@ def test_only_the_profile_starts_more_than_the_service(compose: Json) -> None:
 
 
 def test_no_variable_is_demanded_from_those_who_do_not_need_it() -> None:
-    # Compose looks at the variables of every service, also of those that the profile leaves out.
+    # Compose evaluates the variables of all services, including those that the profile leaves out.
     assert re.findall(r"\$\{\w+:?\?", (ROOT / "docker-compose.yml").read_text()) == []
 
 
@@ -144,12 +144,12 @@ def test_the_service_has_no_more_rights_than_it_needs(compose: Json, name: str) 
     assert arguments("USER") == ["10001:10001"]
 
 
-# --- the steps by hand ---------------------------------------------------------------------------
+# --- the command ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def application(tmp_path: Path) -> Path:
-    """What the image has in /app, where nobody may write."""
+    """The content of /app in the image, read-only."""
     folder = tmp_path / "app"
     shutil.copytree(ROOT / "leadapi", folder / "leadapi", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "wsgi.py", folder)
@@ -160,7 +160,7 @@ def application(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """The folder that is /data in the image."""
+    """The folder that stands for /data of the image."""
     folder = tmp_path / "data"
     folder.mkdir()
     return folder
@@ -168,7 +168,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(application: Path, data: Path, compose: Json) -> dict[str, str]:
-    """The image's variables, and compose's where nothing is given; this machine's places and a free port."""
+    """The variables of the image and the defaults of compose, with folders of this machine and a free port."""
     places = {"/opt/venv/bin": str(BIN), "/app": str(application), "/data": str(data), "$PATH": os.defpath}
     place = re.compile("|".join(re.escape(there) for there in places))
     pairs = (pair.partition("=") for line in arguments("ENV") for pair in shlex.split(line))
@@ -182,10 +182,10 @@ def environment(application: Path, data: Path, compose: Json) -> dict[str, str]:
 
 @pytest.fixture
 def as_ordinary_user() -> list[str]:
-    """What stands before a command so that the modes of files bind it."""
+    """A prefix for a command, so that the modes of files apply to it even if root runs the tests."""
     if os.geteuid() != 0:
         return []
-    # Another user might not reach this Python. Root without capabilities does, as the files' owner.
+    # Another user might not be able to open this Python. Root without capabilities can: it owns the files.
     words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     if shutil.which("setpriv") is None or subprocess.run([*words, "true"], check=False).returncode != 0:
         pytest.skip("root cannot give up its rights here: run the tests as an ordinary user")
@@ -196,7 +196,7 @@ def as_ordinary_user() -> list[str]:
 def process(
     application: Path, data: Path, environment: dict[str, str], as_ordinary_user: list[str]
 ) -> Iterator[subprocess.Popen[str]]:
-    """The image's command, started."""
+    """The command of the image, started."""
     with subprocess.Popen(
         [*as_ordinary_user, *command("CMD")],
         cwd=data,
@@ -209,8 +209,7 @@ def process(
         yield running
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
-        # Printed, so that it is part of the whole run's log.
-        print(running.communicate(timeout=30)[0])  # noqa: T201  # see conftest.py
+        print(running.communicate(timeout=30)[0])  # noqa: T201  # the log of a test is checked, see run_log.py
 
 
 def test_the_image_s_command_serves_on_a_read_only_tree(

@@ -4,7 +4,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MakeApp, body
-from leadapi.storage import db
+from leadapi import storage
 from postgres import Postgres
 
 
@@ -42,9 +42,8 @@ def test_is_not_ready_without_the_schema(make_app: MakeApp, empty_database_url: 
 
 def test_is_not_ready_for_a_schema_from_the_future(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url, AUTO_MIGRATE="on")
-    with app.app_context():
-        db.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     response = app.test_client().get("/ready")
 

@@ -1,4 +1,4 @@
-"""Every relative link in the documents leads to a file, and to a heading of it."""
+"""Relative links in the documents lead to existing files and headings."""
 
 import re
 from pathlib import Path
@@ -19,18 +19,18 @@ LISTS = ["leadapi/guide/index.md", ".github/decisions/README.md"]
 
 
 def text_of(page: Path) -> str:
-    """A page without its code."""
+    """The text of a page without its code."""
     return re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def links(page: Path) -> list[str]:
-    """The targets of a page's links that are not addresses of other sites."""
+    """The targets of the relative links on a page."""
     targets = re.findall(r"\]\(([^)\s]+)\)", text_of(page))
     return [target for target in targets if not re.match(r"https?://", target)]
 
 
 def anchors(page: Path) -> set[str]:
-    """The names that GitHub gives to the headings of a page."""
+    """The anchors that GitHub makes from the headings of a page."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""The log of an app; that of a whole server is in server/test_log.py."""
+"""The log of an app. server/test_log.py tests the log of a server."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from leadapi.logs import describe
 
 @pytest.fixture
 def lines(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> Any:
-    """What has been logged since the last look."""
+    """A function that returns the lines that were logged since its last call."""
     capsys.readouterr()
     return lambda: [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -101,7 +101,7 @@ def test_an_error_is_described_in_few_words_however_deep_it_is() -> None:
 
     with pytest.raises(ValueError) as failed:  # noqa: PT011  # it says nothing
         fail(100)
-    # Causes that go round in a circle.
+    # A cycle of causes.
     failed.value.__cause__ = KeyError()
     failed.value.__cause__.__cause__ = failed.value
 

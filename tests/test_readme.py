@@ -20,7 +20,7 @@ README = ROOT / "README.md"
 GUIDE = ROOT / "leadapi/guide"
 TOURS = [page for page in (README, *sorted(GUIDE.glob("*.md"))) if "```console\n" in page.read_text()]
 
-# These differ in every run. A page shows one time and one duration.
+# These differ in every run. A page always shows the same time and the same duration.
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DURATION = re.compile(r"\d+\.\d seconds")
 TAG = re.compile('"[0-9a-f]{24}"')
@@ -32,12 +32,12 @@ def steps(page: Path) -> list[tuple[str, str]]:
     """The commands in the console blocks of a page, each with the output below it."""
     blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
-    # A command goes on in the next line after a backslash.
+    # A backslash at the end of a line continues a command.
     return [re.findall(r"\A((?:.*\\\n)*.*)\n([\s\S]*)\Z", part)[0] for part in parts]
 
 
 def with_tags(text: str, tags: dict[str, str]) -> str:
-    """The text with other ETags."""
+    """Replace the ETags in a text."""
     return TAG.sub(lambda found: tags.get(found[0], found[0]), text)
 
 
@@ -54,8 +54,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Iterator[Run]:
-    """Run a command as a reader would, against one server for all pages."""
-    # forms.md names this setting. It changes nothing for the other pages.
+    """A function that runs a command as a reader would. All pages share one server."""
+    # The tour of forms.md needs this setting. The other tours do not depend on it.
     server = Server({"REDIRECT_URLS": "https://www.example.com/thanks"}, folder)
     inherited = {name: os.environ[name] for name in ("COVERAGE_PROCESS_START", "COVERAGE_DATA") if name in os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -76,8 +76,7 @@ def run(folder: Path) -> Iterator[Run]:
 
     yield run
     server.stop()
-    # Printed, so that it is part of the whole run's log.
-    print(*server.lines, sep="\n")  # noqa: T201  # see conftest.py
+    print(*server.lines, sep="\n")  # noqa: T201  # the log of a test is checked, see run_log.py
 
 
 def empty(database: Path) -> None:
@@ -99,7 +98,7 @@ def test_a_tour_shows_real_answers(page: Path, run: Run, folder: Path) -> None:
     for command, shown in steps(page):
         file = folder / command.removeprefix("cat ")
         if command.startswith("cat ") and not file.exists():
-            # The reader makes this file.
+            # The tour shows a file that the reader has to create.
             file.write_text(shown)
             continue
         answer = run(with_tags(command, real_tags))
@@ -119,7 +118,7 @@ def test_the_table_of_settings_is_complete() -> None:
     settings = rows(README, "[A-Z_]+")
 
     assert list(settings) == list(SettingsSchema().fields)
-    # Some defaults depend on other settings, which the table says in words.
+    # The table describes a default in words where it depends on other settings.
     assert load({name: default.strip("`") for name, default in settings.items() if " " not in default}) == load({})
 
 

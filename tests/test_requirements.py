@@ -1,4 +1,4 @@
-"""The same commit installs the same versions next year."""
+"""Every package that the code or the tests import is pinned, so that a commit always installs the same versions."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ FILES = [ROOT / "requirements.txt", ROOT / "tests/requirements.txt"]
 
 
 def pins(path: Path) -> dict[str, Requirement]:
-    """The requirements that a file gives, by canonical name."""
+    """The requirements in a file, by canonical name."""
     lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
     found = [Requirement(line) for line in lines if line and not line.startswith("-r")]
     return {canonicalize_name(requirement.name): requirement for requirement in found}

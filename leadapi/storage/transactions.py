@@ -20,7 +20,8 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from leadapi.config import Settings
-from leadapi.storage.engines import WAIT_SECONDS, db, is_in_memory
+from leadapi.storage import engines
+from leadapi.storage.engines import db, is_in_memory
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 # How long a checkpoint holds up other writers of SQLite while it waits for readers of old pages.
@@ -103,7 +104,7 @@ def read() -> Iterator[Connection]:
     with _connect() as connection:
         if is_in_memory(db.engine):
             # All threads share its only connection, so readers take turns with writers.
-            with connection.info["write_queue"].turn(WAIT_SECONDS):
+            with connection.info["write_queue"].turn(engines.WAIT_SECONDS):
                 yield connection
         else:
             yield connection
@@ -128,14 +129,14 @@ def stream(rows: int) -> Iterator[Connection]:
 
 
 @contextmanager
-def write(within: Connection | None = None, *, patience: float = WAIT_SECONDS) -> Iterator[Connection]:
+def write(within: Connection | None = None, *, patience: float | None = None) -> Iterator[Connection]:
     """A transaction that commits at the end of the block, and rolls back if the block raises.
 
     SQLite lets one connection write at a time, and a transaction that began by reading cannot always become a
     writing one. So the transaction queues for the write lock and begins as a writing one.
 
     :param within: an open transaction to take part in instead; its owner commits it.
-    :param patience: how many seconds to wait for the write lock at most.
+    :param patience: how many seconds to wait for the write lock at most, instead of as long as a request may wait.
     :raises WriteLockUnavailable: others have been writing for too long.
     :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
@@ -147,15 +148,16 @@ def write(within: Connection | None = None, *, patience: float = WAIT_SECONDS) -
 
 
 @contextmanager
-def begin_write(connection: Connection, *, patience: float = WAIT_SECONDS) -> Iterator[None]:
+def begin_write(connection: Connection, *, patience: float | None = None) -> Iterator[None]:
     """The transaction of `write`, on a connection that the caller has prepared."""
     connection.execution_options(transaction=True)
+    seconds = engines.WAIT_SECONDS if patience is None else patience
     with ExitStack() as transaction:
         if connection.dialect.name == "sqlite":
             # An impatient writer that gives up early does not prove that the database is locked.
-            with _breakers()["write"].attempt(*((WriteLockUnavailable,) if patience >= WAIT_SECONDS else ())):
-                deadline = time.monotonic() + patience
-                transaction.enter_context(connection.info["write_queue"].turn(patience))
+            with _breakers()["write"].attempt(*((WriteLockUnavailable,) if patience is None else ())):
+                deadline = time.monotonic() + seconds
+                transaction.enter_context(connection.info["write_queue"].turn(seconds))
                 transaction.enter_context(connection.begin())
                 _begin_immediate(connection, deadline)
         else:
@@ -194,7 +196,7 @@ def checkpoint(engine: Engine) -> bool:
     if engine.dialect.name != "sqlite" or is_in_memory(engine):
         return True
     try:
-        with engine.connect() as connection, connection.info["write_queue"].turn(WAIT_SECONDS):
+        with engine.connect() as connection, connection.info["write_queue"].turn(engines.WAIT_SECONDS):
             _set_busy_timeout(connection, CHECKPOINT_SECONDS)
             busy = bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0])
     except (*UNREACHABLE, WriteLockUnavailable):

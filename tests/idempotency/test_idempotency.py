@@ -8,9 +8,10 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from conftest import Json, MakeApp, NewLead, body, make_key
+from leadapi import storage
 from leadapi.idempotency import service
 from leadapi.idempotency.service import Answer
-from leadapi.storage import Transaction, db
+from leadapi.storage import Transaction
 from servers import at_once
 
 LEAD = {"full_name": "Zebedee Doe", "email": "zebedee@example.com"}
@@ -26,15 +27,14 @@ def total(client: FlaskClient) -> int:
 
 
 def records(app: Flask) -> int:
-    with app.app_context():
-        number: int = db.session.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one()
+    with app.app_context(), storage.read() as connection:
+        number: int = connection.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one()
         return number
 
 
 def write(app: Flask, statement: str, **values: object) -> None:
-    with app.app_context():
-        db.session.execute(text(statement), values)
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text(statement), values)
 
 
 # --- replays -------------------------------------------------------------------------------------
@@ -277,6 +277,7 @@ def test_many_at_once_with_one_key_and_two_payloads_are_one(app: Flask, new_lead
     assert total(app.test_client()) == 1
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_request_whose_first_one_is_still_running_is_told_so(
     app: Flask, client: FlaskClient, new_lead: NewLead, backend: str
 ) -> None:

@@ -15,7 +15,6 @@ from leadapi import storage
 from leadapi.idempotency import service
 from leadapi.idempotency.errors import KeyReused
 from leadapi.idempotency.service import Answer
-from leadapi.storage import db
 
 LEAD = {"full_name": "Zebedee Doe", "email": "zebedee@example.com"}
 
@@ -30,15 +29,14 @@ def total(client: FlaskClient) -> int:
 
 
 def records(app: Flask) -> int:
-    with app.app_context():
-        number: int = db.session.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one()
+    with app.app_context(), storage.read() as connection:
+        number: int = connection.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one()
         return number
 
 
 def write(app: Flask, statement: str, **values: object) -> None:
-    with app.app_context():
-        db.session.execute(text(statement), values)
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text(statement), values)
 
 
 # --- what is kept, and how long ------------------------------------------------------------------
@@ -59,8 +57,8 @@ def test_answers_are_kept_as_long_as_the_setting_says(make_app: MakeApp, databas
 
     post(app.test_client(), new_lead(), "k1")
 
-    with app.app_context():
-        expires = db.session.execute(text("SELECT expires_at FROM idempotency_records")).scalar_one()
+    with app.app_context(), storage.read() as connection:
+        expires = connection.execute(text("SELECT expires_at FROM idempotency_records")).scalar_one()
     assert abs(expires - time.time() - 7200) < 60
 
 
@@ -82,8 +80,8 @@ def test_expired_answers_go_as_new_ones_come(app: Flask, client: FlaskClient, ne
 def test_the_key_itself_is_not_stored(app: Flask, client: FlaskClient) -> None:
     post(client, LEAD, "zebedee-wrote-this-key")
 
-    with app.app_context():
-        (row,) = db.session.execute(text("SELECT * FROM idempotency_records")).all()
+    with app.app_context(), storage.read() as connection:
+        (row,) = connection.execute(text("SELECT * FROM idempotency_records")).all()
     assert "wrote" not in repr(row)
 
 
@@ -108,8 +106,8 @@ def test_an_answer_with_several_leads_is_forgotten_with_any_of_them(app: Flask) 
     erase(app, 2)
 
     assert records(app) == 1
-    with app.app_context():
-        assert db.session.execute(text("SELECT count(*) FROM idempotency_leads")).scalar_one() == 0
+    with app.app_context(), storage.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM idempotency_leads")).scalar_one() == 0
 
 
 @pytest.mark.parametrize("key", ["k1", "k2"])

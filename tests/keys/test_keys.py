@@ -81,8 +81,8 @@ def test_the_database_has_only_the_hash(app: Flask, database_url: str) -> None:
     app.test_client().get("/leads", headers=bearer(key)).close()
 
     secret = key[16:59]
-    with app.app_context():
-        rows = db.session.execute(text("SELECT * FROM api_keys")).all()
+    with app.app_context(), storage.read() as connection:
+        rows = connection.execute(text("SELECT * FROM api_keys")).all()
     assert rows
     assert secret not in repr(rows)
     if database_url.startswith("sqlite"):
@@ -215,9 +215,8 @@ def test_a_use_is_noted_at_most_once_a_minute(make_app: MakeApp, database_url: s
 
 
 def set_last_use(app: Flask, moment: datetime) -> None:
-    with app.app_context():
-        db.session.execute(text("UPDATE api_keys SET last_used_at = :moment"), {"moment": moment.replace(tzinfo=None)})
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("UPDATE api_keys SET last_used_at = :moment"), {"moment": moment.replace(tzinfo=None)})
 
 
 def test_a_use_that_cannot_be_noted_delays_nobody(app: Flask, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,8 +258,7 @@ def test_a_database_that_does_not_answer_is_a_503(app: Flask, make_app: MakeApp)
 
 
 def test_a_table_that_is_not_there_is_a_503(app: Flask) -> None:
-    with app.app_context():
-        db.session.execute(text("DROP TABLE api_keys"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("DROP TABLE api_keys"))
 
     assert app.test_client().get("/leads", headers=bearer(str(make_text()))).status_code == 503

@@ -7,9 +7,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+import run_log
 from conftest import MARKER, MakeApp
+from leadapi import storage
 from leadapi.keys import service
-from leadapi.storage import db
 
 
 def run(app: Flask, *arguments: str) -> str:
@@ -28,10 +29,10 @@ def fault(app: Flask, *arguments: str) -> str:
 
 
 @pytest.fixture
-def key(app: Flask, secrets: list[str]) -> str:
+def key(app: Flask) -> str:
     """A key as the command shows it."""
     shown = run(app, "create", "--name", f"{MARKER}'s site", "--scope", "read", "--scope", "capture").removesuffix("\n")
-    secrets.append(shown)
+    run_log.secrets.append(shown)
     return shown
 
 
@@ -59,9 +60,8 @@ def test_list_shows_when_a_key_was_used_last(app: Flask, key: str) -> None:
 
 def test_revoke_ends_a_key(app: Flask, key: str, make_app: MakeApp, database_url: str) -> None:
     said = run(app, "revoke", key[3:15])
-    with app.app_context():
-        db.session.execute(text("UPDATE api_keys SET revoked_at = '2026-02-28 10:00:00Z'"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("UPDATE api_keys SET revoked_at = '2026-02-28 10:00:00Z'"))
     again = run(app, "revoke", key[3:15])
 
     assert "within 5 seconds" in said

@@ -9,16 +9,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, StoredLead, body
-from leadapi.storage import db
+from leadapi import storage
 
 EARLIER = "2026-02-28T10:00:00Z"
 
 
 def age(app: Flask) -> None:
     """Let all that is stored be from an earlier time, so that a new time can be told from it."""
-    with app.app_context():
-        db.session.execute(text("UPDATE leads SET created_at = '2026-02-28 10:00:00Z'"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("UPDATE leads SET created_at = '2026-02-28 10:00:00Z'"))
 
 
 @pytest.mark.parametrize(
@@ -171,9 +170,8 @@ def test_refuses_an_address_that_is_taken(client: FlaskClient, stored_lead: Stor
 
 def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, stored_lead: StoredLead) -> None:
     stored = [stored_lead(source=source) for source in ("a", "b")]
-    with app.app_context():
-        db.session.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
 
     response = client.patch("/leads/2", json={"source": "a", "email": f"other.{stored[1]['email']}"})
 

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import inspect, make_url, text
 
 from conftest import MARKER, MakeApp, NewLead, StoredLead, body
+from leadapi import storage
 from leadapi.storage import db
 
 
@@ -16,11 +17,11 @@ def held(app: Flask, marker: str) -> list[str]:
     """Where a word is kept: the tables that have it and, on SQLite, the files."""
     found = []
     with app.app_context():
-        for table in inspect(db.engine).get_table_names():
-            rows = db.session.execute(text(f"SELECT * FROM {table}")).all()
-            if any(marker.lower() in str(value).lower() for row in rows for value in row):
-                found.append(table)
-        db.session.rollback()
+        with storage.read() as connection:
+            for table in inspect(connection).get_table_names():
+                rows = connection.execute(text(f"SELECT * FROM {table}")).all()
+                if any(marker.lower() in str(value).lower() for row in rows for value in row):
+                    found.append(table)
         if db.engine.dialect.name == "sqlite":
             path = Path(str(db.engine.url.database))
             files = sorted(path.parent.glob(f"{path.name}*"))
@@ -191,10 +192,9 @@ def test_who_cannot_write_can_export(
 def test_what_counts_have_left_of_a_source_is_swept(app: Flask, stored_lead: StoredLead) -> None:
     """Writers at the same time may leave rows behind that are nothing together."""
     stored_lead(source="another")
-    with app.app_context():
+    with app.app_context(), storage.write() as tx:
         statement = f"INSERT INTO lead_counts (counted, number) VALUES ('source:{MARKER}', 1), ('source:{MARKER}', -1)"
-        db.session.execute(text(statement))
-        db.session.commit()
+        tx.execute(text(statement))
     stored_lead(source="third")
 
     app.test_client().delete("/leads/2")

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, NewLead, StoredLead, body
+from leadapi import storage
 from leadapi.storage import db
 
 
@@ -89,10 +90,9 @@ def test_a_walk_neither_misses_nor_repeats_a_lead_while_others_arrive(
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_leads_that_were_copied_in_are_shown(client: FlaskClient, app: Flask) -> None:
-    with app.app_context():
+    with app.app_context(), storage.write() as tx:
         copy = "INSERT INTO leads (id, full_name, email, email_key, created_at) VALUES (70, 'Z D', 'z', 'z', now())"
-        db.session.execute(text(copy))
-        db.session.commit()
+        tx.execute(text(copy))
 
     assert ids(body(client.get("/leads"))["items"]) == [70]
 
@@ -170,11 +170,10 @@ def test_finds_the_leads_of_a_time(
 ) -> None:
     for source in ("a", "b", "a"):
         stored_lead(source=source)
-    with app.app_context():
+    with app.app_context(), storage.write() as tx:
         for day in (1, 2, 3):
             moment = f"2026-01-0{day} 00:00:00" + ("+00" if db.engine.dialect.name == "postgresql" else ".000000")
-            db.session.execute(text(f"UPDATE leads SET created_at = '{moment}' WHERE id = {day}"))
-        db.session.commit()
+            tx.execute(text(f"UPDATE leads SET created_at = '{moment}' WHERE id = {day}"))
 
     page = body(client.get(f"/leads?{query}"))
 
@@ -186,14 +185,12 @@ def test_walks_the_leads_of_a_time_by_their_ids(
     client: FlaskClient, app: Flask, stored_lead: StoredLead, sort: str
 ) -> None:
     """Those that came from elsewhere may be older than those before them."""
-    with app.app_context():
+    for _ in range(7):
+        stored_lead()
+    with app.app_context(), storage.write() as tx:
         for number in range(7):
-            stored_lead()
-            moment = f"2026-01-0{7 - number} 00:00:00" + (
-                "+00" if db.engine.dialect.name == "postgresql" else ".000000"
-            )
-            db.session.execute(text(f"UPDATE leads SET created_at = '{moment}' WHERE id = {number + 1}"))
-            db.session.commit()
+            moment = f"2026-01-0{7 - number} 00:00:00" + ("+00" if tx.dialect.name == "postgresql" else ".000000")
+            tx.execute(text(f"UPDATE leads SET created_at = '{moment}' WHERE id = {number + 1}"))
 
     pages = walk(client, f"/leads?created_from=2026-01-02T00:00:00Z&limit=4&sort={sort}")
     rest = body(client.get(f"/leads?created_to=2026-01-06T00:00:00Z&limit=4&offset=4&sort={sort}"))

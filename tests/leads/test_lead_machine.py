@@ -239,7 +239,7 @@ def test_leads_are_kept_as_a_dictionary_would_keep_them(make_app: MakeApp, datab
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=10,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -9,9 +9,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import bindparam, text
 
 from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
+from leadapi import storage
 from leadapi.leads import captures
 from leadapi.quarantine.errors import SuspectMissing
-from leadapi.storage import UTCDateTime, db, now
+from leadapi.storage import UTCDateTime, now
 from servers import at_once
 
 
@@ -141,10 +142,9 @@ def test_release_takes_several_and_names_those_that_are_not_there(
 
 def test_release_does_not_know_what_is_over(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     trap(client, new_lead())
-    with app.app_context():
+    with app.app_context(), storage.write() as tx:
         statement = text("UPDATE quarantine SET created_at = :time").bindparams(bindparam("time", type_=UTCDateTime))
-        db.session.execute(statement, {"time": now() - timedelta(days=31)})
-        db.session.commit()
+        tx.execute(statement, {"time": now() - timedelta(days=31)})
 
     run(app, "release", "1", status=1)
 
@@ -168,15 +168,13 @@ def test_release_happens_once_though_many_do_it_at_once(app: Flask, client: Flas
 
 def test_release_that_fails_leaves_it_where_it_is(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     trap(client, new_lead())
-    with app.app_context():
-        db.session.execute(text("ALTER TABLE events RENAME TO lost"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("ALTER TABLE events RENAME TO lost"))
 
     run(app, "release", "1", status=1)
 
-    with app.app_context():
-        db.session.execute(text("ALTER TABLE lost RENAME TO events"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("ALTER TABLE lost RENAME TO events"))
     assert leads(client) == []
     assert "honeypot" in run(app, "list")
 
@@ -199,8 +197,8 @@ def test_a_released_request_that_is_sent_again_gets_its_answer_and_is_erased_wit
     assert len(released) == 2
     for lead_id in released:
         client.delete(f"/leads/{lead_id}")
-    with app.app_context():
-        assert db.session.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one() == 0
+    with app.app_context(), storage.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one() == 0
 
 
 def test_release_into_a_lead_of_the_same_answer(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from conftest import MARKER, Json, MakeApp, NewLead, body, make_key
-from leadapi.storage import db
+from leadapi import storage
 from servers import ROOT
 
 SECRET = f"{MARKER}'s secret of 32 characters or more"
@@ -35,8 +35,8 @@ def app(make_app: MakeApp, database_url: str) -> Flask:
 
 def reasons(app: Flask) -> list[str]:
     """Why what is in the quarantine is there."""
-    with app.app_context():
-        return list(db.session.scalars(text("SELECT reason FROM quarantine ORDER BY id")))
+    with app.app_context(), storage.read() as connection:
+        return list(connection.scalars(text("SELECT reason FROM quarantine ORDER BY id")))
 
 
 def is_caught(client: FlaskClient, lead: Json) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from conftest import MARKER, Json, MakeApp, NewLead, Serve, StoredLead, body, make_key
-from leadapi.storage import db
+from leadapi import storage
 from servers import at_once
 
 FILLED = f"{MARKER} was lured"
@@ -23,8 +23,8 @@ def post(client: FlaskClient, lead: Json, **headers: str) -> TestResponse:
 
 def quarantined(app: Flask) -> list[Any]:
     """The ids, reasons and leads that were caught, oldest first."""
-    with app.app_context():
-        rows = db.session.execute(text("SELECT id, reason, lead FROM quarantine ORDER BY id")).all()
+    with app.app_context(), storage.read() as connection:
+        rows = connection.execute(text("SELECT id, reason, lead FROM quarantine ORDER BY id")).all()
     return [(row.id, row.reason, orjson.loads(row.lead)) for row in rows]
 
 

@@ -11,8 +11,9 @@ from sqlalchemy import bindparam, text
 from werkzeug.test import TestResponse
 
 from conftest import Json, NewLead, body
+from leadapi import storage
 from leadapi.quarantine import service
-from leadapi.storage import UTCDateTime, db, now
+from leadapi.storage import UTCDateTime, now
 
 # Below all ids that there are, so older than all that comes.
 MANY = """
@@ -23,19 +24,18 @@ MANY = """
 
 
 def write(app: Flask, statement: str, time: datetime, **values: Any) -> None:
-    with app.app_context():
-        db.session.execute(text(statement).bindparams(bindparam("time", type_=UTCDateTime)), {"time": time, **values})
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text(statement).bindparams(bindparam("time", type_=UTCDateTime)), {"time": time, **values})
 
 
 def ids(app: Flask) -> list[int]:
-    with app.app_context():
-        return list(db.session.scalars(text("SELECT id FROM quarantine ORDER BY id DESC")))
+    with app.app_context(), storage.read() as connection:
+        return list(connection.scalars(text("SELECT id FROM quarantine ORDER BY id DESC")))
 
 
 def records(app: Flask) -> int:
-    with app.app_context():
-        number: int = db.session.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one()
+    with app.app_context(), storage.read() as connection:
+        number: int = connection.execute(text("SELECT count(*) FROM idempotency_records")).scalar_one()
         return number
 
 
@@ -118,9 +118,8 @@ def test_a_request_sent_again_gets_the_same_answer(app: Flask, client: FlaskClie
 
 
 def test_what_fails_is_not_kept_either(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
-    with app.app_context():
-        db.session.execute(text("ALTER TABLE idempotency_records RENAME COLUMN body TO lost"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("ALTER TABLE idempotency_records RENAME COLUMN body TO lost"))
 
     response = trap(client, new_lead(), "k")
 
@@ -131,9 +130,8 @@ def test_what_fails_is_not_kept_either(app: Flask, client: FlaskClient, new_lead
 def test_a_batch_is_stored_with_what_is_caught_in_it_or_not_at_all(
     app: Flask, client: FlaskClient, new_lead: NewLead
 ) -> None:
-    with app.app_context():
-        db.session.execute(text("ALTER TABLE quarantine RENAME TO lost"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("ALTER TABLE quarantine RENAME TO lost"))
 
     response = client.post("/leads/batch", json={"items": [new_lead(), new_lead(_gotcha="x")]})
 

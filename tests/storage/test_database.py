@@ -37,10 +37,11 @@ def lead(**changes: object) -> dict[str, object]:
 def test_an_instant_is_the_same_whatever_zone_it_was_given_in(app: Flask) -> None:
     with app.app_context():
         row = lead(created_at=NOON.astimezone(timezone(timedelta(hours=5))))
-        db.session.execute(insert(Lead.metadata.tables["leads"]), row)
-        db.session.commit()
+        with storage.write() as tx:
+            tx.execute(insert(Lead.metadata.tables["leads"]), row)
 
-        read = db.session.scalars(select(Lead.created_at)).one()
+        with storage.read() as connection:
+            read = connection.scalars(select(Lead.created_at)).one()
 
     assert read == NOON
     assert read.utcoffset() == timedelta(0)
@@ -72,19 +73,18 @@ def test_an_instant_without_a_zone_is_refused() -> None:
     ],
 )
 def test_tells_which_constraint_refused(app: Flask, row: dict[str, object], constraints: set[str | None]) -> None:
-    with app.app_context():
-        db.session.execute(insert(Lead.metadata.tables["leads"]), lead(id=1))
+    with app.app_context(), storage.write() as tx:
+        tx.execute(insert(Lead.metadata.tables["leads"]), lead(id=1))
         with pytest.raises(IntegrityError) as refused:
-            db.session.execute(insert(Lead.metadata.tables["leads"]), row)
+            tx.execute(insert(Lead.metadata.tables["leads"]), row)
 
     assert violated(refused.value) in constraints
     assert "Zebedee" not in str(refused.value)
 
 
 def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, new_lead: NewLead) -> None:
-    with app.app_context():
-        db.session.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("CREATE UNIQUE INDEX uq_leads_source ON leads (source)"))
     first, second = new_lead(), new_lead()
 
     assert client.post("/leads", json=first).status_code == 201
@@ -103,9 +103,9 @@ def sqlite_path(make_app: MakeApp, tmp_path: Path) -> Path:
 
 
 def test_sqlite_is_durable_and_strict(make_app: MakeApp, sqlite_path: Path) -> None:
-    with make_app(DATABASE_URL=f"sqlite:///{sqlite_path}").app_context():
+    with make_app(DATABASE_URL=f"sqlite:///{sqlite_path}").app_context(), storage.read() as connection:
         pragmas = {
-            name: db.session.execute(text(f"PRAGMA {name}")).scalar()
+            name: connection.execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
 
@@ -115,9 +115,9 @@ def test_sqlite_is_durable_and_strict(make_app: MakeApp, sqlite_path: Path) -> N
 @pytest.mark.parametrize("backend", ["postgresql"])
 def test_postgresql_ends_what_takes_too_long_and_speaks_of_utc(app: Flask) -> None:
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "TimeZone")
-    with app.app_context():
-        driver = db.session.connection().connection.driver_connection
-        settings = [db.session.execute(text(f"SHOW {name}")).scalar() for name in names]
+    with app.app_context(), storage.read() as connection:
+        driver = connection.connection.driver_connection
+        settings = [connection.execute(text(f"SHOW {name}")).scalar() for name in names]
 
     assert settings == ["5s", "4s", "1min", "UTC"]
     assert isinstance(driver, psycopg.Connection)
@@ -134,19 +134,18 @@ def test_writers_of_one_process_go_one_after_the_other(app: Flask) -> None:
             tx.execute(text("UPDATE counter SET number = :number"), {"number": number + 1})
 
     sql = "SELECT number FROM counter"
-    with app.app_context():
-        locks = db.engine.dialect.name == "postgresql"
-        db.session.execute(text("CREATE TABLE counter (number INTEGER)"))
-        db.session.execute(text("INSERT INTO counter VALUES (0)"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        locks = tx.dialect.name == "postgresql"
+        tx.execute(text("CREATE TABLE counter (number INTEGER)"))
+        tx.execute(text("INSERT INTO counter VALUES (0)"))
     threads = [threading.Thread(target=add_one) for _ in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    with app.app_context():
-        assert db.session.execute(text(sql)).scalar_one() == 40
+    with app.app_context(), storage.read() as connection:
+        assert connection.execute(text(sql)).scalar_one() == 40
 
 
 def test_the_write_lock_gives_up_in_time_and_is_free_afterwards(tmp_path: Path) -> None:
@@ -185,6 +184,7 @@ def test_a_lock_file_is_for_its_owner_alone_and_no_link(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
     make_app: MakeApp, sqlite_path: Path, new_lead: NewLead
 ) -> None:
@@ -205,6 +205,7 @@ def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
     assert accepted.status_code == 201
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url, THREADS="1")
     client = app.test_client()
@@ -218,6 +219,7 @@ def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, databa
     assert client.get("/leads").status_code == 200
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_lock_on_sqlite_at_the_start_does_not_stop_it(make_app: MakeApp, tmp_path: Path) -> None:
     foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
     foreign.execute("PRAGMA journal_mode = WAL")

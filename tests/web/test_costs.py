@@ -10,6 +10,8 @@ from flask.testing import FlaskClient
 
 from conftest import MakeApp
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 SITE = "https://www.example.com"
 URLENCODED = "application/x-www-form-urlencoded"

@@ -106,6 +106,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_who_is_told_to_end_leaves_no_part_of_a_file(
     database_url: str, stored_lead: StoredLead, tmp_path: Path, number: signal.Signals
@@ -197,7 +198,7 @@ def test_what_a_spreadsheet_saved_goes_in_and_out_unchanged(app: Flask, client: 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30) | st.text("'=+-@;,\"\u2028 a", max_size=8)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     leads=st.lists(
         st.fixed_dictionaries({"full_name": TEXT, "message": TEXT, "attributes": st.dictionaries(TEXT, TEXT)})

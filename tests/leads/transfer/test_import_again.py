@@ -78,6 +78,7 @@ def start(url: str, path: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--on-duplicate", "merge")], ids=["refuse", "merge"])
 def test_what_was_killed_goes_on_where_it_stopped(
     database_url: str, count: Count, tmp_path: Path, options: tuple[str, ...]

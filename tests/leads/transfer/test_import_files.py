@@ -227,7 +227,7 @@ def checked(fields: dict[str, object]) -> dict[str, object] | None:
 
 
 # Drawing from Unicode is slow the first time.
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(*ONE_ODD, st.fixed_dictionaries({}, optional=FIELDS)))
 def test_a_row_is_judged_as_the_schema_judges_it(fields: dict[str, object]) -> None:
     assert checked(fields) == loaded(fields)

@@ -310,9 +310,8 @@ def test_what_the_database_refuses_is_told_without_what_people_wrote(bring_in: I
 
 def test_says_when_the_schema_is_not_current(app: Flask, bring_in: Import) -> None:
     app.config["AUTO_MIGRATE"] = False
-    with app.app_context():
-        db.session.execute(db.text("UPDATE alembic_version SET version_num = '0001'"))
-        db.session.commit()
+    with app.app_context(), storage.write() as tx:
+        tx.execute(db.text("UPDATE alembic_version SET version_num = '0001'"))
 
     result = bring_in("full_name,email\n")
 
