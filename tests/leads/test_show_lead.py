@@ -38,6 +38,7 @@ def test_every_answer_with_a_lead_has_its_tag(client: FlaskClient, stored_lead: 
     assert not changed.headers["ETag"].startswith("W/")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("known", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_does_not_send_what_the_client_has(
