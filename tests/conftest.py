@@ -290,9 +290,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Apply the markers: `one_database`, `slow`, and `xdist_group` for tests that one process must run."""
     items[:] = [item for item in items if not (item.get_closest_marker("one_database") and "postgresql" in used(item))]
     for item in items:
-        if not SLOW.isdisjoint(used(item)):
+        of_server = item.path.parent.name == "server"
+        if of_server or not SLOW.isdisjoint(used(item)):
             item.add_marker("slow")
-        if item.path.parent.name == "server":
+        if of_server:
             # Some measure how long a response takes, so only one of them runs at a time.
             item.add_marker(pytest.mark.xdist_group("server"))
         for fixture in SHARED & used(item):
