@@ -287,14 +287,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that .ci/fast leaves out, and those that one process must run (pytest-xdist)."""
+    """Apply the markers: `one_database`, `slow`, and `xdist_group` for tests that one process must run."""
+    items[:] = [item for item in items if not (item.get_closest_marker("one_database") and "postgresql" in used(item))]
     for item in items:
-        if item.path.parent.name == "server":
+        of_server = item.path.parent.name == "server"
+        if of_server or not SLOW.isdisjoint(used(item)):
+            item.add_marker("slow")
+        if of_server:
             # Some measure how long a response takes, so only one of them runs at a time.
             item.add_marker(pytest.mark.xdist_group("server"))
-        for fixture in SHARED.intersection(getattr(item, "fixturenames", ())):
+        for fixture in SHARED & used(item):
             item.add_marker(pytest.mark.xdist_group(fixture))
-        callspec = getattr(item, "callspec", None)
-        parameters = {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
-        if not SLOW.isdisjoint(parameters.union(getattr(item, "fixturenames", ()))):
-            item.add_marker("slow")
+
+
+def used(item: pytest.Item) -> set[str]:
+    """The names of a test's fixtures, and its parameters that are text."""
+    callspec = getattr(item, "callspec", None)
+    parameters = callspec.params.values() if callspec else ()
+    return {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}

@@ -12,6 +12,8 @@ from flask.testing import FlaskClient
 from conftest import MARKER, NewLead
 from leadapi.logs import describe
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def lines(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> Any:

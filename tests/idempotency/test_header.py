@@ -6,6 +6,8 @@ from flask.testing import FlaskClient
 from conftest import NewLead, body
 from leadapi.idempotency.once import read_key
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.mark.parametrize(
     ("header", "key"),

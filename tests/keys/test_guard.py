@@ -186,6 +186,7 @@ def test_a_key_that_is_not_valid_opens_nothing_not_even_what_is_public(app: Flas
         assert answers == {each: LET_IN if each.scope is None else 401 for each in answers}, name
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("parameter", ["api_key", "access_token", "X-API-Key", "key"])
 def test_a_key_in_the_query_string_is_no_key(app: Flask, parameter: str) -> None:
     key = make_key(app, "admin")
@@ -217,6 +218,7 @@ def test_challenges_are_those_of_the_standard(app: Flask) -> None:
     assert body(narrow) == {"detail": "The API key does not have the scope read."}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/", "/docs", "/docs/start.js", "/openapi.json", "/health", "/ready"])
 def test_pages_and_probes_stay_open(app: Flask, path: str) -> None:
     response = app.test_client().get(path, headers=bearer("garbage"))

@@ -93,6 +93,7 @@ def test_a_key_that_has_ended_is_shown_so(app: Flask) -> None:
     assert run(app, "list").splitlines()[1].endswith("expired")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -11,6 +11,7 @@ from conftest import MARKER, NewLead, body
 NEARLY_ALL = {str(number): "v" * 2000 for number in range(8)}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -31,6 +32,7 @@ def test_refuses_attributes_that_break_a_rule(client: FlaskClient, new_lead: New
     assert list(body(response)["errors"]) == ["attributes"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("value", ["v" * 2001, None, 17, {"phone": "zebedee"}])
 def test_refuses_an_attribute_that_breaks_its_rule_by_name(client: FlaskClient, new_lead: NewLead, value: Any) -> None:
     response = client.post("/leads", json=new_lead(attributes={"page": "zebedee", "phone": value}))

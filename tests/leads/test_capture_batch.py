@@ -176,6 +176,7 @@ def test_of_none_there_is_nothing_to_say(client: FlaskClient) -> None:
     assert body(client.get("/leads"))["total"] == 0
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("items", [{}, None, "text", [{}] * 501], ids=["object", "null", "text", "too many"])
 def test_refuses_a_list_that_is_none(client: FlaskClient, items: Any) -> None:
     response = client.post("/leads/batch", json={"items": items})
@@ -184,6 +185,7 @@ def test_refuses_a_list_that_is_none(client: FlaskClient, items: Any) -> None:
     assert list(body(response)["errors"]) == ["items"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("sent", [{}, [], {"items": [{}], "more": 1}])
 def test_refuses_a_body_that_is_no_batch(client: FlaskClient, sent: Any) -> None:
     assert client.post("/leads/batch", json=sent).status_code == 422

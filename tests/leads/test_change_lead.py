@@ -92,6 +92,7 @@ def test_keeps_no_more_attributes_than_a_lead_may_have(client: FlaskClient, stor
     assert len(body(replaced)["attributes"]) == 50
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -186,6 +187,7 @@ def test_an_address_that_was_left_is_free(client: FlaskClient, stored_lead: Stor
     assert stored_lead(email=left)["id"] > 1
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("condition", "status"),
     [

@@ -82,6 +82,7 @@ def test_takes_what_is_just_within_the_rules(client: FlaskClient, new_lead: NewL
     assert body(response)[field] == (value.strip() or value)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -159,6 +160,7 @@ def test_names_every_field_that_is_wrong(client: FlaskClient) -> None:
     assert set(body(response)["errors"]) == {"full_name", "email", "company", "surname"}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("sent", [[], "text", 1, None, True])
 def test_refuses_a_body_that_is_no_object(client: FlaskClient, sent: Any) -> None:
     response = client.post("/leads", data=orjson.dumps(sent), content_type="application/json")
@@ -210,6 +212,7 @@ def test_shows_an_address_as_normalised(client: FlaskClient, stored_lead: Stored
     assert stored_lead(email="Zebedee.É@XN--BCHER-KVA.Example")["email"] == "Zebedee.É@bücher.example"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "data",
     [
@@ -233,6 +236,7 @@ def test_refuses_what_is_not_json(client: FlaskClient, data: bytes) -> None:
     assert list(body(response)) == ["detail"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/xml", "application/json-seq", "garbage"])
 def test_refuses_another_content_type(client: FlaskClient, content_type: str | None) -> None:
     response = client.post("/leads", data=b"{}", content_type=content_type)

@@ -200,6 +200,7 @@ def test_walks_the_leads_of_a_time_by_their_ids(
     assert (rest["total"], ids(rest["items"])) == (6, [6, 7] if sort == "id" else [3, 2])
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -11,6 +11,8 @@ from werkzeug.test import TestResponse
 from conftest import MARKER, NewLead, body
 from leadapi.leads.forms import to_body
 
+pytestmark = pytest.mark.one_database
+
 KINDS = ["application/x-www-form-urlencoded", "multipart/form-data"]
 
 Send = Callable[..., TestResponse]

@@ -13,6 +13,8 @@ from werkzeug.test import TestResponse
 
 from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
 
+pytestmark = pytest.mark.one_database
+
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 JSON = "application/json"
 THANKS = "https://www.example.com/thanks?from=form"

@@ -49,6 +49,7 @@ def test_shows_the_slice_asked_for(
     assert client.get(f"/leads?{query}").json == {"total": 5, "items": stored[first:last]}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -105,6 +105,7 @@ def test_refuses_a_merge_that_would_have_too_many_attributes(client: FlaskClient
     assert body(client.get("/leads/1")) == stored
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "prefer",
     [
@@ -127,6 +128,7 @@ def test_understands_a_preference_however_it_is_written(
     assert response.headers["Preference-Applied"] == "resolution=merge-duplicates"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "prefer",
     [

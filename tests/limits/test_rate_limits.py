@@ -105,6 +105,7 @@ def test_each_operation_has_the_limit_that_the_document_says(limited_to: Limited
     assert {policies[name] for name in policies.keys() - free - strangers} == {'"api";q=1000;w=3600'}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/nowhere"), ("PUT", "/leads"), ("OPTIONS", "/leads"), ("GET", "/docs"), ("GET", "/openapi.json")],

@@ -15,6 +15,8 @@ from conftest import MARKER, Json, MakeApp, NewLead, body, make_key
 from leadapi import storage
 from servers import ROOT
 
+pytestmark = pytest.mark.one_database
+
 SECRET = f"{MARKER}'s secret of 32 characters or more"
 HOUR, DAY = 3600, 86400
 # Longer than a test takes.

@@ -111,6 +111,7 @@ def test_a_program_with_a_key_may_hand_on_what_it_got_from_a_page(
     assert (response.status_code, len(quarantined(app))) == (201, 1)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("field", ["_gotcha", "_ts"])
 @pytest.mark.parametrize("value", [1, True, [], {}])
 def test_what_is_no_text_is_refused_by_name(client: FlaskClient, new_lead: NewLead, field: str, value: Any) -> None:

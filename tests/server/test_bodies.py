@@ -9,6 +9,8 @@ import pytest
 from conftest import MARKER, NewLead, Serve
 from servers import answer
 
+pytestmark = pytest.mark.one_database
+
 LEAD = f'{{"full_name": "{MARKER} Doe", "email": "{MARKER}@example.com", "message": %s}}'
 JSON = {"Content-Type": "application/json"}
 HEAD = "POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: "

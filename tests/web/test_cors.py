@@ -11,6 +11,8 @@ from werkzeug.test import TestResponse
 from conftest import MakeApp, NewLead, Serve, body
 from leadapi.web import cors
 
+pytestmark = pytest.mark.one_database
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 

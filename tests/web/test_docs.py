@@ -8,6 +8,8 @@ from flask.testing import FlaskClient
 
 from conftest import Serve
 
+pytestmark = pytest.mark.one_database
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 

@@ -10,6 +10,8 @@ from flask.testing import FlaskClient
 
 from conftest import MARKER, MakeApp, body
 
+pytestmark = pytest.mark.one_database
+
 
 def broken(name: str) -> str:
     """Fail as only a bug would, with a person's data in the message."""

@@ -12,6 +12,8 @@ from flask.testing import FlaskClient
 from conftest import MARKER, Json, NewLead, body
 from servers import ROOT
 
+pytestmark = pytest.mark.one_database
+
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 JSON = "application/json"
 KINDS = ["application/x-www-form-urlencoded", "multipart/form-data"]

@@ -5,6 +5,8 @@ from flask.testing import FlaskClient
 
 from conftest import MARKER, StoredLead
 
+pytestmark = pytest.mark.one_database
+
 CAREFUL = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

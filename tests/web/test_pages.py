@@ -8,6 +8,8 @@ from flask.testing import FlaskClient
 
 from conftest import MakeApp, NewLead
 
+pytestmark = pytest.mark.one_database
+
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 KINDS = ["application/x-www-form-urlencoded", "multipart/form-data"]
 
