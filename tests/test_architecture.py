@@ -39,7 +39,6 @@ LAYERS = [
 PENDING = {
     ("leadapi/idempotency/once.py", "errors"),
     ("leadapi/leads/views.py", "errors"),
-    ("leadapi/server/connections.py", "errors"),
     ("leadapi/storage/commands.py", "errors.UNDEFINED"),
     ("leadapi/web/api.py", "errors"),
     ("leadapi/web/api.py", "idempotency.once"),

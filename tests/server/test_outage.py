@@ -144,27 +144,6 @@ def test_a_lock_on_sqlite_ends_in_503_while_lists_go_on(
     assert server.get("/leads").json()["total"] == 2
 
 
-@pytest.mark.parametrize("backend", ["sqlite"])
-def test_is_alive_while_all_threads_and_more_requests_wait_for_the_database(
-    serve: Serve, database_url: str, tmp_path: Path, new_lead: NewLead
-) -> None:
-    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="2")
-    foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
-    foreign.execute("BEGIN IMMEDIATE")
-
-    with ThreadPoolExecutor() as threads:
-        posts = [threads.submit(server.post, "/leads", new_lead()) for _ in range(6)]
-        answers = [timed(server.get, "/health") for _ in range(300)]
-        ended = [post.done() for post in posts]
-        foreign.execute("ROLLBACK")
-    foreign.close()
-
-    assert {answer.status for answer, _ in answers} == {200}
-    assert max(seconds for _, seconds in answers) < 1
-    assert not any(ended)
-    assert {post.result().status for post in posts} <= {201, 503}
-
-
 @pytest.mark.parametrize("backend", ["postgresql"])
 def test_a_lock_on_a_table_of_postgresql_ends_in_503(serve: Serve, database_url: str, new_lead: NewLead) -> None:
     server = serve(DATABASE_URL=database_url)
