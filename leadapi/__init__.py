@@ -15,7 +15,7 @@ from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
 from leadapi.storage import database, schema
 from leadapi.storage.cli import commands as db_commands
-from leadapi.web import api, cors, docs, headers, pages, proxies
+from leadapi.web import api, cors, docs, downloads, headers, pages, proxies
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -37,6 +37,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     guard.init_app(app, settings)
     rate_limits.init_app(app, settings)
     pages.init_app(app, settings)
+    downloads.init_app(app, settings)
 
     database.init_app(app, settings)
     schema.init_app(app, settings)

@@ -20,6 +20,7 @@ from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, TooManyAt
 from leadapi.quarantine.errors import StampsOff
 from leadapi.storage.schema import SchemaNotCurrent
 from leadapi.storage.write_queue import WriteLockUnavailable
+from leadapi.web.downloads import TooManyDownloads
 from leadapi.web.security import REALM
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     TooManyAttributes: HTTPStatus.UNPROCESSABLE_ENTITY,
     StampsOff: HTTPStatus.NOT_FOUND,
     SchemaNotCurrent: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyDownloads: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # The headers that some of them bring. RFC 6750, 3.1: who showed nothing is told of no error.

@@ -18,7 +18,7 @@ from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
 from leadapi.leads.transfer import exports
 from leadapi.quarantine import traps
-from leadapi.web import forms
+from leadapi.web import downloads, forms
 from leadapi.web.api import Blueprint, accepted, next_link
 from leadapi.web.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, Expected, tagged
 from leadapi.web.fields import NoArgsSchema
@@ -97,6 +97,7 @@ class LeadExportView(MethodView):
     )
     @blp.response(200, schemas.FILE, content_type="application/x-ndjson", example=schemas.NDJSON)
     @blp.refuses(406, 422, 500, 503)
+    @downloads.bounded
     def get(self, args: dict[str, Any]) -> Response:
         """Download all leads that match"""
         return _download(**args)
