@@ -1,19 +1,19 @@
 """Settings for gunicorn: gunicorn -c python:leadapi.gunicorn wsgi:app
 
-gunicorn reads its settings as the names of a module, so this one reads the environment when it
-is imported. Nothing else of leadapi imports it. A name here that equals one of gunicorn's settings
-is taken for that setting, `config` for example.
+gunicorn takes its settings from the names of this module, so the environment is read on import. Nothing else of
+leadapi may import this module. A name that equals a setting of gunicorn, such as `config`, would set it.
 """
 
 import gc
 import signal
+from pathlib import Path
 from typing import Any
-
-from gunicorn.http import message
 
 from leadapi import logs
 from leadapi.config import IN_MEMORY, ConfigError, load
 from leadapi.storage import db
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # gunicorn creates its file there safely
 
 _settings = load()
 if _settings.database_url.database in IN_MEMORY:
@@ -22,40 +22,38 @@ if _settings.database_url.database in IN_MEMORY:
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
 threads = _settings.threads
-# Slow clients do not stop it, and it keeps connections alive.
-worker_class = "leadapi.server.worker.SteadyWorker"
-# The application is built once, before any worker: faults are told once, and migrations run once.
+# Buffers requests and responses, so slow clients occupy no thread, and keeps connections alive.
+worker_class = "leadapi.server.worker.WaitressWorker"
+# Build the application once, before the workers start: faults are reported once, and migrations run once.
 preload_app = True
 
-# A worker whose main loop hangs is replaced; requests have their own, shorter limits.
+# The master replaces a worker whose event loop hangs for so long. Requests have shorter limits of their own.
 timeout = 30
-# What is in flight at SIGTERM gets this long. Containers are killed after 10 s by default.
+# Requests in flight at SIGTERM have this long to finish. Docker kills a container after 10 s.
 graceful_timeout = 8
-# Longer than the idle time of common proxies would let them send into a closing connection.
+# Idle connections are closed after this time.
 keepalive = 5
 
-# gunicorn allows 8190 at most, and refuses the rest itself, with an HTML page. The longest query that
-# our own filters allow is longer where every character is percent-encoded.
-message.MAX_REQUEST_LINE = limit_request_line = 2**16
-
-# Otherwise whoever connects from this machine, a proxy too, may choose the scheme and SCRIPT_NAME.
+# gunicorn's own workers would let clients on this machine, proxies included, choose the scheme and SCRIPT_NAME.
 forwarded_allow_ips = ""
 
-# Both are files in places that a read-only container does not have.
+# A read-only container has no folder for the control socket.
 control_socket_disable = True
-worker_tmp_dir = "/dev/shm"  # noqa: S108  # gunicorn makes its file there safely
+# The heartbeat file should not wait for a disk.
+worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
 
 logconfig_dict = logs.dict_config(_settings.log_level)
 
 
 def when_ready(_server: Any) -> None:
-    """Keep what was built for all workers out of every search for garbage: the last one would hold up a stop."""
+    """Exclude the application from garbage collection: the collection at exit would delay the stop of a worker."""
     gc.freeze()
 
 
 def post_fork(_server: Any, worker: Any) -> None:
-    """Give each worker connections of its own; the parent's must stay open for the parent."""
-    # The parent's way to take a signal is inherited, and would lose one that comes before the worker has its own.
+    """Give each worker its own database connections. Those of the parent process stay open for the parent."""
+    # The worker inherits the parent's signal handler, which would lose a signal that arrives before the worker's own
+    # handler is set.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = worker.app.wsgi()
     with app.app_context():

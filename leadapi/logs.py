@@ -44,6 +44,8 @@ def dict_config(level: str) -> dict[str, Any]:
             "gunicorn.error": {"level": level, **own},
             # The application writes a line for each request itself, whatever server it runs under.
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+            # waitress warns of every request that waits for a thread.
+            "waitress.queue": {"level": "CRITICAL", "handlers": [], "propagate": False},
         },
     }
 

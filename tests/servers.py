@@ -7,8 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from email import message_from_bytes
+from email.message import Message
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,6 +89,11 @@ class Server:
         """Send a POST request with a JSON body."""
         return self.pool.request("POST", path, json=json, **options)
 
+    def total(self) -> int:
+        """How many leads there are."""
+        total: int = self.get("/leads?limit=1").json()["total"]
+        return total
+
     def log(self) -> list[dict[str, Any]]:
         """Parse the log written so far."""
         return [orjson.loads(line) for line in list(self.lines)]
@@ -104,6 +112,16 @@ class Server:
     def connect(self) -> socket.socket:
         """Open a connection, to send bytes that an HTTP client would not send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def exchange(self, request: bytes) -> bytes:
+        """Send bytes and no more on a connection of their own, and return all that comes back."""
+        received = b""
+        with self.connect() as connection, suppress(ConnectionError):
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(65536):
+                received += piece
+        return received
 
     def with_each_worker(self, count: int, call: Callable[[], Result]) -> list[Result]:
         """Make one call for each of `count` workers while the other workers are suspended; return the results."""
@@ -158,6 +176,17 @@ def answer(connection: socket.socket) -> HTTPResponse:
     response = HTTPResponse(connection)
     response.begin()
     return response
+
+
+def responses(received: bytes) -> Iterator[tuple[int, Message, bytes]]:
+    """The status, the headers and the body of each response in what a connection has received."""
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
+        line, _, fields = head.partition(b"\r\n")
+        status, headers = int(line.split()[1]), message_from_bytes(fields)
+        size = 0 if status in (204, 304) else int(headers["Content-Length"] or len(received))
+        yield status, headers, received[:size]
+        received = received[size:]
 
 
 def at_once(count: int, call: Callable[[int], Result]) -> list[Result]:

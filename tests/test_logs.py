@@ -95,6 +95,19 @@ def test_what_cannot_be_written_at_all_is_left_out(client: FlaskClient, lines: A
     assert (line["level"], line["event"]) == ("warning", "log.failed")
 
 
+def test_what_waitress_logs_has_no_data_of_a_request(client: FlaskClient, lines: Any) -> None:
+    logging.getLogger("waitress.queue").warning("Task queue depth is %d", 5)
+    logging.getLogger("waitress").info("Client disconnected while serving /leads/1")
+    try:
+        raise ValueError(f"invalid literal for int(): {MARKER}")
+    except ValueError:
+        logging.getLogger("waitress").exception("Exception while serving %s", f"/leads/{MARKER}")
+
+    (line,) = lines()
+    assert (line["event"], line["error"]) == ("Exception while serving…", "ValueError")
+    assert MARKER not in str(line)
+
+
 def test_an_error_is_described_in_few_words_however_deep_it_is() -> None:
     def fail(depth: int) -> None:
         if depth:

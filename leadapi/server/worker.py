@@ -1,320 +1,298 @@
-"""The worker of gunicorn that slow clients cannot stop: a thread gets a request only once all of it is here.
+"""A gunicorn worker that serves with waitress.
 
-gunicorn's own worker with threads reads from the thread that answers, without a deadline: as many clients that
-send a byte now and then as there are threads make it unreachable. Deadlines alone would not help, because whoever
-is cut off comes again. So one loop, which never waits for anybody, reads for all connections and puts their requests
-together. The threads answer whole requests, and leave it to the loop to send what a client does not take at once.
-What is kept for slow clients is bounded in time, number and bytes; when it is full, who has been slow for longest
-goes first.
-
-It stands on gunicorn's parsers, its Response and its base worker, which are no public interface: gunicorn is pinned.
+waitress reads whole requests and buffers responses in one event loop, so a slow client occupies no thread; gunicorn
+supervises the processes. The subclasses here override undocumented methods of waitress, which is why its version is
+pinned: see .github/decisions/0001-waitress-inside-gunicorn.md.
 """
 
-import errno
+import logging
 import os
-import select
+import resource
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from io import BytesIO
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gunicorn.http import wsgi
-from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.workers.base import Worker
-from werkzeug.exceptions import HTTPException
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import BaseWSGIServer, create_server
+from waitress.task import WSGITask
+from waitress.utilities import BadRequest, RequestEntityTooLarge
 
-from leadapi.server import connections
-from leadapi.server.connections import BYTES_IN_TIME, NOTHING, SECONDS, Answer, Connection, Phase
-from leadapi.server.crew import PATIENCE_SECONDS, Crew
-from leadapi.server.framing import Incoming, parser_settings
+# The deadline for receiving a request or sending a response; it starts again with every so many bytes that move.
+SLOW_SECONDS = 10.0
+SLOW_BYTES = 100_000
+# A stopping worker waits so long for requests on idle connections.
+STOPPING_SECONDS = 2.0
+# Another request may run at the same time when none has finished for so long.
+PATIENCE_SECONDS = 0.01
+# The limit of a request's head. Parsing the most expensive one takes about 20 ms of the event loop.
+HEAD_BYTES = 2**15
+# The limit of the chunk sizes in a chunked body. Decoding as many one-byte chunks takes about 0.4 s of processor time.
+OVERHEAD_BYTES = 2**18
+# Larger bodies go to a temporary file.
+BODY_BYTES = 2**16
+# A streaming application is paused while more than this waits for the client.
+STREAM_BYTES = 2**18
+# File descriptors for databases, the log and the listening sockets.
+OWN_FILES = 100
 
-RECEIVE_BYTES = 2**16
-LIVENESS = "/health"
+logger = logging.getLogger(__name__)
 
 
-class SteadyWorker(Worker):
-    """One loop that reads and sends for all, and `threads` threads that answer."""
+class Parser(HTTPRequestParser):
+    """Refuses requests whose framing another HTTP implementation may understand differently."""
+
+    is_refused = False
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if self.chunked and self.body_bytes_received - len(self.body_rcv) > OVERHEAD_BYTES:
+            self.error, self.completed = BadRequest("The chunks are too small."), True
+        self.is_refused = self.error is not None
+        if self.is_refused or self.body_rcv is None:
+            # After 100 Continue, waitress would wait for a body.
+            self.expect_continue = False
+        if isinstance(self.error, RequestEntityTooLarge):
+            # The application sees from the length that the body is missing, and answers 413 as a problem document.
+            self.error = None
+            length = max(self.content_length, self.adj.max_request_body_size)
+            self.headers |= {"CONTENT_LENGTH": str(length), "CONNECTION": "close"}
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError as exc:
+            raise ParsingError("A number or the address is malformed.") from exc
+        host = self.headers.get("HOST")
+        if "," in (host or "") or (host is None and self.version == "1.1"):
+            raise ParsingError("A request names one host.")
+        if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
+            raise ParsingError("A request has one length.")
+        if self.version not in ("1.0", "1.1") or not (self.path.startswith("/") or self.proxy_netloc):
+            raise ParsingError("The request line is malformed.")
+
+
+class Task(WSGITask):
+    """One request, answered by the application."""
+
+    wrote_header: bool
+    chunked_response: bool
+
+    def get_environment(self) -> dict[str, Any]:
+        """Build the WSGI environment. waitress and Werkzeug would both read //leads as /leads; it must not match."""
+        environ: dict[str, Any] = super().get_environment()
+        if self.request.path.startswith("//"):
+            environ["PATH_INFO"] = f"/.{self.request.path}"
+        return environ
+
+    def build_response_header(self) -> bytes:
+        """Build the head. A response to HEAD has no last chunk."""
+        head: bytes = super().build_response_header()
+        self.chunked_response = self.chunked_response and self.request.command != "HEAD"
+        return head
+
+    def write(self, data: bytes) -> None:
+        """Send a response of one piece in one packet."""
+        if self.wrote_header or not self.has_body or self.content_length != len(data):
+            super().write(data)
+        else:
+            self.channel.write_soon(self.build_response_header() + data)
+            self.wrote_header = True
+            self.content_bytes_written = len(data)
+
+
+class Channel(HTTPChannel):
+    """A connection. Its client has deadlines."""
+
+    parser_class = Parser
+    task_class = Task
+    request: Parser | None
+    close_when_flushed: bool
+    turns: "Turns | None" = None
+    idle_seconds = 0.0
+    is_stopping = False
+    is_refusing = False
+    is_lingering = False
+    # At the last check: what the client had yet to send or take, since when, and the bytes moved since then.
+    awaited: object = False
+    since = 0.0
+    moved = 0
+
+    def is_late(self, now: float) -> bool:
+        """Whether a deadline has passed. The worker checks once a second."""
+        awaited = self.outbufs if self.total_outbufs_len else self.request
+        in_application = self.requests and not self.total_outbufs_len
+        if in_application or awaited is not self.awaited or self.moved >= (SLOW_BYTES if awaited else 1):
+            self.awaited, self.since, self.moved = awaited, now, 0
+        return now - self.since > (SLOW_SECONDS if awaited else self.idle_seconds)
+
+    def received(self, data: bytes) -> bool:
+        """Parse input, or discard it after a refusal."""
+        if self.is_lingering:
+            return False
+        self.moved += len(data)
+        return bool(super().received(data))
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        sent: int = super().send(data, do_close)
+        self.moved += sent
+        return sent
+
+    def service(self) -> None:
+        if self.turns:
+            self.turns.take(self)
+        else:
+            self.answer()
+
+    def answer(self) -> None:
+        """Answer the oldest request of this connection. A stopping worker announces that the connection ends."""
+        request = self.requests[0]
+        self.is_refusing = request.is_refused
+        if self.is_stopping and len(self.requests) == 1:
+            request.headers["CONNECTION"] = "close"
+        super().service()
+
+    def handle_write(self) -> None:
+        """Send output. After a refusal, read on until the client closes (lingering close).
+
+        Closing a socket with unread input resets the connection, and the client may lose the response.
+        """
+        if not (self.is_refusing and self.close_when_flushed):
+            super().handle_write()
+            return
+        self.close_when_flushed = False
+        super().handle_write()
+        if self.total_outbufs_len:
+            self.close_when_flushed = True
+        elif self.connected:
+            self.is_lingering = True
+            self.request = None
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def handle_error(self) -> None:
+        """Log an unexpected exception without its text, which may quote the request."""
+        logger.error("server.connection_failed", exc_info=True)  # noqa: LOG014  # called in an `except` block
+        self.handle_close()
+
+
+class Turns:
+    """Runs requests one at a time, in the order of arrival, and one more whenever none has finished in time.
+
+    SQLite runs inside this process, and threads that compete for the interpreter lock are slower than one thread.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiting: deque[Channel] = deque()
+        self.finished = 0
+
+    def take(self, channel: Channel) -> None:
+        """Queue a request, then run the oldest one: a lock does not wake threads in order, but requests have one."""
+        self.waiting.append(channel)
+        lock, finished = self.lock, self.finished
+        while not lock.acquire(timeout=PATIENCE_SECONDS):
+            if (lock, finished) == (self.lock, self.finished):
+                # The holder is blocked. It keeps the old lock, and the waiting threads share a new one.
+                self.lock = threading.Lock()
+            lock, finished = self.lock, self.finished
+        try:
+            self.waiting.popleft().answer()
+        finally:
+            self.finished += 1
+            lock.release()
+
+
+class WaitressWorker(Worker):
+    """Serves gunicorn's sockets with waitress."""
+
+    servers: Sequence[BaseWSGIServer] = ()
 
     def run(self) -> None:
-        """Serve until told to stop, then finish what has begun."""
-        self.seconds = {Phase.IDLE: float(self.cfg.keepalive), **SECONDS}
-        self.max_body = self.wsgi.config["MAX_CONTENT_LENGTH"]
-        self.max_held = max(connections.HELD_BYTES, 4 * self.max_body)
-        self.settings = parser_settings(self.cfg)
-        self.capacity = connections.affordable(self.cfg.worker_connections)
-        self.held = 0
-        # Closing a connection while others are made room for tells what it held, too.
-        self.holding = threading.RLock()
-        self.connections: dict[int, Connection] = {}
-        self.waiting: dict[Connection, bool] = {}
-        answer = partial(self._guarded, self._answer)
-        self.crew = Crew(self.cfg.threads, self.wsgi.config["THREADS_AT_ONCE"], answer)
-        self.poll = select.epoll()
-        self.poll.register(self.PIPE[0], select.EPOLLIN)
-        self.listeners = {listener.fileno(): (listener, listener.getsockname()) for listener in self.sockets}
-        self.accepting = False
-        self.swept = 0.0
-        self._sweep(time.monotonic())
-
+        """Serve until told to stop, then finish the requests in progress."""
+        Channel.idle_seconds = self.cfg.keepalive
+        Channel.turns = Turns() if self.wsgi.config["THREADS_AT_ONCE"] == 1 else None
+        self.channels: dict[int, Any] = {}
+        self.last_check = 0.0
+        create_server(
+            self.application,
+            map=self.channels,
+            sockets=[listener.sock for listener in self.sockets],
+            backlog=self.cfg.backlog,
+            threads=self.cfg.threads,
+            # The limit counts the listening sockets, and a pipe for each of them.
+            connection_limit=affordable_connections(self.cfg.worker_connections) + 2 * len(self.sockets),
+            max_request_header_size=HEAD_BYTES,
+            max_request_body_size=self.wsgi.config["MAX_CONTENT_LENGTH"] + OVERHEAD_BYTES,
+            inbuf_overflow=BODY_BYTES,
+            outbuf_high_watermark=STREAM_BYTES,
+            clear_untrusted_proxy_headers=False,
+            log_socket_errors=False,
+            ident=None,
+        )
+        self.servers = [server for server in self.channels.values() if isinstance(server, BaseWSGIServer)]
+        for server in self.servers:
+            server.channel_class = Channel
         while self.alive and self.ppid == os.getppid():
-            self._turn(1.0)
-        self._stop()
+            self.turn(1.0)
+        self.finish()
 
-    def _stop(self) -> None:
-        self.alive = False
-        now = time.monotonic()
-        self.seconds[Phase.IDLE] = min(self.seconds[Phase.IDLE], SECONDS[Phase.GOODBYE])
-        for connection in list(self.waiting):
-            # A request may be on its way to a connection that was told to stay.
-            if connection.phase is Phase.IDLE:
-                connection.since = now
-        while self.connections and time.monotonic() < now + self.cfg.graceful_timeout:
-            self._turn(0.1)
-
-    def _turn(self, timeout: float) -> None:
-        """Do what has become possible."""
-        for fd, _ in self.poll.poll(PATIENCE_SECONDS if self.crew.is_behind() else timeout):
-            connection = self.connections.get(fd)
-            if connection is not None:
-                if self.waiting.pop(connection, False):
-                    self._guarded(self._move, connection)
-            elif fd in self.listeners:
-                self._accept(*self.listeners[fd])
-            elif fd == self.PIPE[0]:
-                # A signal.
-                os.read(fd, 4096)
-        if self.crew.is_behind():
-            self.crew.relieve()
-            # It touches nothing, and the process must not look dead over what others wait for.
-            for connection in self.crew.take_back(lambda waits: waits.incoming.asks_alone_for(LIVENESS)):
-                self._guarded(self._answer, connection)
-        if (now := time.monotonic()) >= self.swept + min(timeout, 1.0):
-            self.swept = now
-            self.notify()
-            self._sweep(now)
-
-    def _guarded(self, step: Any, connection: Connection) -> None:
-        """Take a step of a connection, which fails for itself alone."""
-        try:
-            step(connection)
-        except OSError as exc:
-            # The client is gone, as a rule.
-            self.log.debug("Closing connection: %s", type(exc).__name__)
-            self._close(connection)
-        except Exception:
-            self.log.exception("Error handling request")
-            self._close(connection)
-
-    def _accept(self, listener: Any, server: Any) -> None:
-        if len(self.connections) >= self.capacity and not self._make_room(self.capacity):
-            return
-        try:
-            sock, client = listener.accept()
-        except OSError as exc:
-            if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                self.log.warning("Too many connections: %s", exc.strerror)
-                self._make_room(len(self.waiting))
-            return
-        sock.setblocking(False)
-        connection = Connection(sock, client, server, Incoming(self.settings, client, self.max_body))
-        self.connections[connection.fd] = connection
-        self.poll.register(connection.fd, 0)
-        self._wait(connection, Phase.IDLE)
-
-    def _make_room(self, number: int) -> bool:
-        """Close some of so many connections. If nobody can be closed, accept no more until the next sweep."""
-        if not self.waiting:
-            self._set_accepting(False)
-            return False
-        self._close_oldest(1 + number // connections.SHARE)
-        return True
-
-    def _move(self, connection: Connection) -> None:
-        """Read or send without waiting."""
-        if connection.phase is Phase.TAKING:
-            self._send(connection)
-            return
-        try:
-            data = connection.sock.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            self._wait(connection, connection.phase)
-            return
-        if connection.phase is Phase.GOODBYE:
-            if data:
-                self._wait(connection, Phase.GOODBYE)
-            else:
-                self._close(connection)
-        elif data:
-            connection.incoming.data += data
-            connection.moved += len(data)
-            self._go_on(connection)
-        elif connection.phase is Phase.BODY:
-            # The client sends no more, and may still listen.
-            connection.incoming.request.force_close()
-            self._hand_over(connection)
-        else:
-            self._close(connection)
-
-    def _sweep(self, now: float) -> None:
-        """Close what has waited for too long, and accept connections as long as there is room."""
-        for connection in list(self.waiting):
-            late = now > connection.since + self.seconds[connection.phase] + connection.earned()
-            if late and self.waiting.pop(connection, False):
-                self._guarded(self._give_up, connection)
-        self._set_accepting(self.alive and (len(self.connections) < self.capacity or bool(self.waiting)))
-
-    def _set_accepting(self, accepting: bool) -> None:
-        if accepting != self.accepting:
-            self.accepting = accepting
-            for fd in self.listeners:
-                if accepting:
-                    self.poll.register(fd, select.EPOLLIN)
-                else:
-                    self.poll.unregister(fd)
-
-    def _give_up(self, connection: Connection) -> None:
-        if connection.phase in (Phase.HEAD, Phase.BODY):
-            self._refuse(connection, connections.TooSlow())
-        else:
-            self._close(connection)
-
-    def _wait(self, connection: Connection, phase: Phase) -> None:
-        """Leave a connection to the loop."""
-        if connection.phase is not phase:
-            connection.phase = phase
-            connection.since = time.monotonic()
-            connection.moved = 0
-        held = len(connection.incoming.data)
-        if connection.outgoing:
-            # A part of it keeps all of it.
-            held += memoryview(connection.outgoing.obj).nbytes
-        self._hold(connection, held)
-        # In this order, or the event could come first and find nobody who waits for it.
-        self.waiting[connection] = True
-        with suppress(OSError, ValueError):
-            event = select.EPOLLOUT if phase is Phase.TAKING else select.EPOLLIN
-            self.poll.modify(connection.fd, event | select.EPOLLONESHOT)
-
-    def _hold(self, connection: Connection, held: int) -> None:
-        """Take down how much memory a connection holds, and make room where that is too much."""
-        if held == connection.held:
-            return
-        with self.holding:
-            self.held += held - connection.held
-            connection.held = held
-            if self.held > self.max_held:
-                needed = self.held - self.max_held + self.max_held // connections.SHARE
-                self._close_oldest(needed, lambda other: other.held)
-
-    def _close_oldest(self, needed: int, gain: Callable[[Connection], int] = lambda _: 1) -> None:
-        """Close those that have waited for longest, until what is gained is as much as needed."""
-        for connection in sorted(self.waiting, key=lambda connection: connection.since):
-            gained = gain(connection)
-            if gained and self.waiting.pop(connection, False):
-                self._close(connection)
-                needed -= gained
-            if needed <= 0:
-                return
-
-    def _go_on(self, connection: Connection) -> None:
-        """Hand over the next request, or wait for the rest of it."""
-        try:
-            if connection.incoming.is_whole():
-                self._hand_over(connection)
-                return
-        except (ParseException, HTTPException) as exc:
-            self._refuse(connection, exc)
-            return
-        if connection.incoming.awaits_continue():
-            connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if connection.incoming.request is not None:
-            self._wait(connection, Phase.BODY)
-        else:
-            self._wait(connection, Phase.HEAD if connection.incoming.data else Phase.IDLE)
-
-    def _hand_over(self, connection: Connection) -> None:
-        self._hold(connection, len(connection.incoming.data))
-        if self.held > self.max_held:
-            # Others that wait for a thread hold it all, and they are not closed.
-            self._refuse(connection, connections.TooBusy())
-            return
-        connection.phase = Phase.THREAD
-        self.crew.put(connection)
-
-    def _refuse(self, connection: Connection, reason: Exception) -> None:
-        """Answer in place of the application."""
-        self.log.warning("Invalid request from ip=%s: %s", connection.client[0], type(reason).__name__)
-        connection.outgoing = memoryview(connections.refusal(reason))
-        connection.stays = False
-        connection.incoming.forget()
-        self._send(connection)
-
-    def _send(self, connection: Connection) -> None:
-        """Send what the client takes now; when that is all, go on to its next request or close."""
-        if connection.outgoing:
-            try:
-                sent = connection.sock.send(connection.outgoing)
-            except BlockingIOError:
-                sent = 0
-            connection.outgoing = connection.outgoing[sent:]
-            connection.moved += sent
-        if connection.outgoing:
-            self._wait(connection, Phase.TAKING)
-            return
-        # An empty view would keep what it is a view of.
-        connection.outgoing = NOTHING
-        if connection.stays:
-            self._go_on(connection)
-        elif connection.incoming.forgotten:
-            # Closed at once, the client would lose the answer over what it is still sending.
-            connection.sock.shutdown(socket.SHUT_WR)
-            self._wait(connection, Phase.GOODBYE)
-        else:
-            self._close(connection)
-
-    def _close(self, connection: Connection) -> None:
-        if self.connections.pop(connection.fd, None) is not None:
-            self._hold(connection, 0)
-            connection.sock.close()
-
-    def _answer(self, connection: Connection) -> None:
-        """Answer a request; whatever the client does not take at once is left to the loop."""
-        try:
-            request, body = connection.incoming.take()
-        except (ParseException, NoMoreData, HTTPException) as exc:
-            self._refuse(connection, exc)
-            return
+    def application(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        answer = Answer()
-        response, environ = wsgi.create(request, answer, connection.client, connection.server, self.settings)
-        environ["wsgi.multithread"] = True
-        environ["wsgi.input"] = BytesIO(body)
-        if not self.alive:
-            response.force_close()
-        pieces = self.wsgi(environ, response.start_response)
-        try:
-            for piece in pieces:
-                response.write(piece)
-                if response.response_length is None:
-                    self._send_now(connection, answer.take())
-            response.close()
-        finally:
-            if hasattr(pieces, "close"):
-                pieces.close()
-        connection.stays = not response.should_close()
-        connection.outgoing = memoryview(answer.take())
-        self._send(connection)
+        response: Iterable[bytes] = self.wsgi(environ, start_response)
+        return response
 
-    def _send_now(self, connection: Connection, data: bytes) -> None:
-        """Send a piece of a stream; only as much of it is made as the client takes."""
-        connection.sock.settimeout(SECONDS[Phase.TAKING])
-        # The time is for so much, because a large piece takes a slow line longer.
-        for start in range(0, len(data), BYTES_IN_TIME):
-            connection.sock.sendall(memoryview(data)[start : start + BYTES_IN_TIME])
-        connection.sock.setblocking(False)
+    def turn(self, seconds: float) -> None:
+        """Wait for events and handle them; check deadlines when so many seconds have passed since the last check."""
+        wasyncore.loop(seconds, use_poll=True, map=self.channels, count=1)
+        now = time.monotonic()
+        if now >= self.last_check + seconds:
+            self.last_check = now
+            self.notify()
+            for connection in self.connections():
+                if connection.is_late(now):
+                    connection.handle_close()
+
+    def connections(self) -> list[Channel]:
+        return [channel for channel in self.channels.values() if isinstance(channel, Channel)]
+
+    def finish(self) -> None:
+        """Stop accepting connections, and serve the open ones until all have ended."""
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        Channel.is_stopping = True
+        Channel.idle_seconds = min(self.cfg.keepalive, STOPPING_SECONDS)
+        for server, listener in zip(self.servers, self.sockets, strict=True):
+            # Clients in the backlog may have sent their requests already: accept them all.
+            known = 0
+            while known != len(self.channels):
+                known = len(self.channels)
+                server.handle_accept()
+            server.accepting = False
+            listener.close()
+        for connection in self.connections():
+            # Idle time starts again: a request may be on its way.
+            connection.awaited = False
+        while self.connections() and time.monotonic() < deadline:
+            self.turn(0.1)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop on SIGTERM: wake the event loop."""
+        super().handle_exit(sig, frame)
+        for server in self.servers[:1]:
+            server.pull_trigger()
+
+
+def affordable_connections(wanted: int) -> int:
+    """How many connections a worker accepts: fewer than wanted where the process may open too few files.
+
+    A connection needs a socket, and possibly temporary files for the body of a request and for a response.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if files == resource.RLIM_INFINITY else max(min(wanted, (files - OWN_FILES) // 3), 1)

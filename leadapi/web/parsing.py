@@ -1,13 +1,12 @@
 """Strict parsing of requests: unknown and malformed fields are refused by name."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
 import orjson
 from flask import Request
-from gunicorn.http.errors import ParseException
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
@@ -17,9 +16,7 @@ from leadapi.web import forms
 from leadapi.web.fields import MAX_FIELDS
 
 PIECE_BYTES = 2**14
-# CPU time for reading one body. 1 MiB in ordinary chunks takes a hundredth of it.
-READ_CPU_SECONDS = 0.2
-# How long a body that is too large is read and discarded.
+# How long the rest of a body that is too large is read.
 DISCARD_SECONDS = 2.0
 JSON = ("application/json",)
 # Parsing its parameters takes quadratic time.
@@ -91,42 +88,30 @@ def read_body(req: Request) -> bytes:
     """The whole body.
 
     :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
-    :raises BadRequest: its chunks are malformed, or it ended before its Content-Length.
+    :raises BadRequest: it is shorter than its Content-Length, or reading it failed.
     """
-    # Not get_data(), which silently truncates a chunked body at MAX_CONTENT_LENGTH.
     try:
-        # Only chunks can cost much CPU. Measuring it costs more than reading a small body.
-        body = b"".join(pieces(req.stream)) if req.content_length is None else req.stream.read()
-        # MAX_CONTENT_LENGTH is one byte more, because the stream cuts chunked bodies of exactly that length.
+        # Not get_data(), which truncates a chunked body at MAX_CONTENT_LENGTH without an error.
+        body = req.stream.read()
+        # MAX_CONTENT_LENGTH is one byte more than allowed, because the stream refuses chunked bodies of its size.
         if req.max_content_length is not None and len(body) >= req.max_content_length:
             raise RequestEntityTooLarge
     except RequestEntityTooLarge:
-        # Drain the rest of the request first, or the reset discards our response.
-        with suppress(BadRequest, OSError, ParseException):
-            deadline = time.monotonic() + DISCARD_SECONDS
-            for _ in pieces(req.environ["wsgi.input"]):
-                if time.monotonic() > deadline:
-                    break
+        _discard_body(req)
         raise
-    except ParseException as exc:
-        raise BadRequest("The body is not chunked as HTTP asks for.") from exc
+    except OSError as exc:
+        raise BadRequest("The body could not be read.") from exc
     if len(body) < (req.content_length or 0):
         raise BadRequest("The body ended before its Content-Length.")
     return body
 
 
-def pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    """The stream in pieces. Chunks can have one byte each, so the CPU time is bounded."""
-    started = time.thread_time()
-    while piece := stream.read(PIECE_BYTES):
-        yield piece
-        if time.thread_time() - started > READ_CPU_SECONDS:
-            raise too_many_chunks()
-
-
-def too_many_chunks() -> BadRequest:
-    """The error for a body whose chunks cost too much CPU time."""
-    return BadRequest("The body comes in too many chunks.")
+def _discard_body(req: Request) -> None:
+    """Read the rest of the body for a moment: servers that do not buffer it would reset the connection."""
+    deadline = time.monotonic() + DISCARD_SECONDS
+    with suppress(OSError):
+        while req.environ["wsgi.input"].read(PIECE_BYTES) and time.monotonic() < deadline:
+            pass
 
 
 def flat(messages: Mapping[Any, Any]) -> dict[str, list[str]]:

@@ -1,8 +1,7 @@
-"""Clients that send, or read, as slowly as they can: they cost nobody else anything."""
+"""Clients that send or read as slowly as they can: they cost nobody else anything."""
 
 import itertools
 import os
-import select
 import socket
 import sqlite3
 import threading
@@ -23,8 +22,8 @@ POST = b"POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/js
 EXPORT = b"GET /leads/export HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 # The default settings have two workers of four threads. Ten for each thread.
 DRIPPERS = 80
-# How long a request may take to come, and some for a busy machine.
-AT_MOST = 10 + 5
+# The deadline of a hasty service, the interval of its checks, and some time for a busy machine.
+AT_MOST = 1 + 1 + 3
 
 
 class Dripper:
@@ -32,7 +31,7 @@ class Dripper:
 
     def __init__(self, server: Server, begin: bytes) -> None:
         self.server, self.begin = server, begin
-        self.answers: list[bytes] = []
+        self.is_cut_off = False
         self._connect()
 
     def _connect(self) -> None:
@@ -45,9 +44,10 @@ class Dripper:
         try:
             self.connection.send(b"a")
             with suppress(BlockingIOError):
-                self.answers.append(self.connection.recv(4096))
+                assert self.connection.recv(4096) == b""
                 raise ConnectionResetError
         except ConnectionError:
+            self.is_cut_off = True
             self.connection.close()
             self._connect()
 
@@ -58,17 +58,25 @@ def dripping(drippers: list[Dripper]) -> Iterator[None]:
     done = threading.Event()
 
     def drip() -> None:
-        while not done.wait(0.5):
+        while not done.wait(0.2):
             for dripper in drippers:
                 dripper.drip()
 
     thread = threading.Thread(target=drip)
     thread.start()
-    yield
-    done.set()
-    thread.join()
-    for dripper in drippers:
-        dripper.connection.close()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        for dripper in drippers:
+            dripper.connection.close()
+
+
+def drippers_of(server: Server, number: int) -> list[Dripper]:
+    """As many that drip heads as that drip bodies."""
+    heads = [Dripper(server, HEAD + b"X-Slow: ") for _ in range(number)]
+    return heads + [Dripper(server, POST % 5000 + b'{"full_name": "') for _ in range(number)]
 
 
 def memory_mb(server: Server) -> float:
@@ -85,43 +93,45 @@ def health(server: Server) -> float:
     return time.monotonic() - started
 
 
-def test_who_drips_heads_and_bodies_holds_nobody_up_and_is_cut_off(serve: Serve, new_lead: NewLead) -> None:
+def test_who_drips_heads_and_bodies_holds_nobody_up(serve: Serve, new_lead: NewLead) -> None:
     server = serve()
-    heads = [Dripper(server, HEAD + b"X-Slow: ") for _ in range(DRIPPERS)]
-    bodies = [Dripper(server, POST % 5000 + b'{"full_name": "') for _ in range(DRIPPERS)]
-    seconds = []
 
-    started = time.monotonic()
-    with dripping(heads + bodies):
-        while not all(dripper.answers for dripper in heads + bodies) and time.monotonic() < started + 2 * AT_MOST:
-            seconds.append(health(server))
-        cut_off_after = time.monotonic() - started
-        seconds += [health(server) for _ in range(20)]
+    with dripping(drippers_of(server, DRIPPERS)):
+        seconds = [health(server) for _ in range(100)]
         stored = server.post("/leads", json=new_lead())
 
     assert max(seconds) < 1
-    assert cut_off_after < AT_MOST
     assert stored.status == 201
-    assert {dripper.answers[0].split()[1] for dripper in heads + bodies} == {b"408"}
-    assert all(b'{"detail":"The request took too long to come."}' in dripper.answers[0] for dripper in heads + bodies)
 
 
-def test_who_sends_nothing_is_closed_and_makes_room_before(serve: Serve, tmp_path: Path) -> None:
-    arguments = ["-c", "python:leadapi.gunicorn", "--worker-connections", "20"]
-    server = Server({"WEB_CONCURRENCY": "1", "DATABASE_URL": f"sqlite:///{tmp_path}/leads.db"}, tmp_path, arguments)
+def test_who_drips_is_cut_off(serve_hastily: Serve) -> None:
+    server = serve_hastily()
+    drippers = drippers_of(server, 5)
+
+    started = time.monotonic()
+    with dripping(drippers):
+        while not all(dripper.is_cut_off for dripper in drippers) and time.monotonic() < started + AT_MOST:
+            health(server)
+
+    assert [dripper.is_cut_off for dripper in drippers] == [True] * 10
+    assert time.monotonic() > started + 1
+
+
+def test_who_sends_nothing_is_closed(serve_hastily: Serve) -> None:
+    server = serve_hastily("--worker-connections", "20", WEB_CONCURRENCY="1")
 
     with ExitStack() as stack:
-        stack.callback(server.quit)
-        idle = [stack.enter_context(server.connect()) for _ in range(50)]
+        idle = [stack.enter_context(server.connect()) for _ in range(30)]
         seconds = health(server)
         # Each waits for the end of its connection, which has a deadline of its own.
         ends = [connection.recv(1) for connection in idle]
 
-    assert seconds < 1
-    assert ends == [b""] * 50
+    # All places are taken until the first are closed.
+    assert 1 < seconds < AT_MOST
+    assert ends == [b""] * 30
 
 
-def test_bodies_that_never_end_take_no_more_memory_than_they_may(serve: Serve, new_lead: NewLead) -> None:
+def test_bodies_that_never_end_take_little_memory(serve: Serve, new_lead: NewLead) -> None:
     server = serve(WEB_CONCURRENCY="1", THREADS="1")
     server.get("/leads")
     before = memory_mb(server)
@@ -130,45 +140,36 @@ def test_bodies_that_never_end_take_no_more_memory_than_they_may(serve: Serve, n
     with ExitStack() as stack:
         for _ in range(200):
             connection = stack.enter_context(server.connect())
-            with suppress(ConnectionError):
-                connection.sendall(POST % size + b"[" * (size - 1))
+            connection.sendall(POST % size + b"[" * (size - 1))
         seconds = health(server)
         used = memory_mb(server) - before
         stored = server.post("/leads", json=new_lead())
 
     assert stored.status == 201
     assert seconds < 1
-    # 64 MiB, and what the allocator keeps.
-    assert used < 120
+    assert used < 50
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_whole_bodies_that_wait_for_a_thread_take_no_more_memory_than_they_may(
+def test_whole_bodies_that_wait_for_a_thread_take_little_memory(
     serve: Serve, database_url: str, new_lead: NewLead
 ) -> None:
     server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
-    lead = server.post("/leads", json=new_lead()).json()
+    server.get("/leads")
     before = memory_mb(server)
     body = orjson.dumps(new_lead()).ljust(2**20)
 
     with ExitStack() as stack, closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as other:
         other.execute("BEGIN EXCLUSIVE")
-        for _ in range(200):
-            connection = stack.enter_context(server.connect())
-            connection.sendall(POST % len(body) + body)
-            # Who is not refused waits for the thread, which waits for the database.
-            if select.select([connection], [], [], 0.05)[0]:
-                break
+        clients = [stack.enter_context(server.connect()) for _ in range(100)]
+        for client in clients:
+            client.sendall(POST % len(body) + body)
         used = memory_mb(server) - before
-        refused = answer(connection)
-        detail = orjson.loads(refused.read())
         other.rollback()
+        statuses = [answer(client).status for client in clients]
 
-    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
-    assert detail == {"detail": "The service has too much to do now; try again in a moment."}
-    # 64 MiB, and what the allocator keeps.
-    assert used < 120
-    assert server.get("/leads?limit=1").json()["items"] == [lead]
+    assert sorted(set(statuses)) == [201, 409]
+    assert used < 50
 
 
 def not_reading(server: Server, request: bytes) -> socket.socket:
@@ -214,8 +215,10 @@ def multiply(database_url: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_who_does_not_read_a_file_frees_the_thread_in_time(serve: Serve, database_url: str, new_lead: NewLead) -> None:
-    server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
+def test_who_does_not_read_a_file_frees_the_thread_in_time(
+    serve_hastily: Serve, database_url: str, new_lead: NewLead
+) -> None:
+    server = serve_hastily(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
     lead = server.post("/leads", json=new_lead(message="m" * 2000)).json()
     multiply(database_url, 10_000)
 
@@ -245,18 +248,17 @@ def test_a_file_of_the_largest_leads_takes_little_memory(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_who_reads_a_file_slowly_gets_all_of_it(serve: Serve, database_url: str, new_lead: NewLead) -> None:
-    server = serve(DATABASE_URL=database_url)
+def test_who_reads_a_file_slowly_gets_all_of_it(serve_hastily: Serve, database_url: str, new_lead: NewLead) -> None:
+    server = serve_hastily(DATABASE_URL=database_url)
     server.post("/leads", json=new_lead(attributes={str(number): "a" * 500 for number in range(50)}))
-    multiply(database_url, 200)
+    multiply(database_url, 600)
 
     with not_reading(server, EXPORT) as connection, connection.makefile("rb") as file:
         started = time.monotonic()
-        # A piece that is sent at once takes longer than a client may who takes nothing.
-        while time.monotonic() < started + AT_MOST:
-            # That is how slow.
-            time.sleep(0.1)
-            file.read(10_000)
+        while time.monotonic() < started + 3:
+            # A pause. The kernel buffers megabytes, so the server sees progress in large steps only.
+            time.sleep(0.05)
+            file.read(200_000)
         end = file.read()[-7:]
 
     assert end == b"\r\n0\r\n\r\n"
