@@ -158,9 +158,10 @@ def erase_lead(lead_id: int, *, by: Caller, expected: Container[str] | None = No
     """
     with storage.write() as tx:
         row, _ = _locked(tx, lead_id, expected)
+        earlier = _earlier_keys(tx, lead_id)
         events.forget(tx, lead_id)
         idempotency.erase_records(tx, lead_id)
-        quarantine.forget(tx, row.email_key)
+        quarantine.forget(tx, [row.email_key, *earlier])
         tx.execute(queries.erasing, {"lead_id": lead_id})
         if tx.dialect.name == "postgresql":
             tx.execute(queries.sweep)
@@ -221,6 +222,18 @@ def _wait_until_settled(connection: Connection, lead_id: int, deadline: float) -
         if settled >= lead_id or time.monotonic() >= deadline:
             return settled
         time.sleep(ASK_SECONDS)
+
+
+def _earlier_keys(tx: Connection, lead_id: int) -> set[str]:
+    """The keys of the addresses that a lead had before and that no other lead has now.
+
+    Items that were quarantined before a change of address have followed it. Items that were quarantined with the old
+    address since then came from the same person, unless another lead has the address.
+    """
+    changes = events.find_data(tx, lead_id, type=events.UPDATED, part='"email":{')
+    keys = {email_key(data["changes"]["email"]["from"]) for data in changes if "email" in data["changes"]}
+    taken = tx.execute(queries.ids_by_key, {"keys": sorted(keys)}).all() if keys else ()
+    return keys - {row.email_key for row in taken if row.id != lead_id}
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:
