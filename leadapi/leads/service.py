@@ -18,7 +18,7 @@ from leadapi.keys.service import Caller
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, LeadsUnsettled
-from leadapi.leads.merging import changed_row, differences
+from leadapi.leads.merging import changed_row, differences, left_out
 from leadapi.leads.representations import ShownLead, shown
 from leadapi.quarantine import service as quarantine
 
@@ -119,7 +119,8 @@ def change_lead(
     """Change some fields of a lead and return it.
 
     :param changes: from field to value; see `merging.differences`.
-    :param by: the caller. Without the scope `read`, attributes beyond the limits are left out instead of refused.
+    :param by: the caller. Without the scope `read`, attributes beyond the limits are kept in the event only, instead
+        of refused.
     :param expected: acceptable entity tags; None for any.
     :raises LeadMissing: there is no lead with this id.
     :raises LeadChanged: it has another tag.
@@ -131,17 +132,20 @@ def change_lead(
             row, lead = _locked(tx, lead_id, expected)
             state = lead.fields
             difference = differences(state, changes, what_fits=not by.may("read"))
+            data: dict[str, Any] = {"changes": difference}
+            if rest := left_out(state, difference, changes):
+                data["left_out"] = rest
+            if difference or rest:
+                events.record(tx, [_event(events.UPDATED, lead_id, by, orjson.dumps(data).decode())])
             if not difference:
                 return lead
-            time = storage.now()
-            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": time}
-            changed = changed_row(state, time)
+            changed_at = storage.now()
+            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": changed_at}
+            changed = changed_row(state, changed_at)
             queries.updating.execute(tx, [changed])
             if row.email_key != changed["email_key"]:
                 # Quarantined items of the old address came from the same person and are erased with the lead.
                 quarantine.follow(tx, row.email_key, changed["email_key"])
-            data = orjson.dumps({"changes": difference}).decode()
-            events.record(tx, [_event(events.UPDATED, lead_id, by, data)])
     except IntegrityError as exc:
         if storage.violated(exc) != "uq_leads_email_key":
             raise
