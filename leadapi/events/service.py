@@ -37,6 +37,11 @@ _ranks = (
 )
 _prune = delete(events).where(events.c.id.in_(select(_ranks.c.id).where(_ranks.c.rank > MOST_REPEATED)))
 _count = select(func.count()).select_from(events).where(events.c.lead_id == bindparam("lead_id"))
+_data = select(events.c.data).where(
+    events.c.lead_id == bindparam("lead_id"),
+    events.c.type == bindparam("type"),
+    events.c.data.contains(bindparam("part")),
+)
 _page = (
     select(events.c.id, events.c.type, events.c.created_at, events.c.actor, events.c.data, _count.scalar_subquery())
     .where(events.c.lead_id == bindparam("lead_id"), events.c.id > bindparam("after"))
@@ -94,6 +99,15 @@ def recording(source: Select[Any]) -> Insert:
 def forget(tx: Connection, lead_id: int) -> None:
     """Delete all events of a lead, as part of the transaction `tx`."""
     tx.execute(_delete, {"lead_id": lead_id})
+
+
+def find_data(tx: Connection, lead_id: int, *, type: str, part: str) -> list[dict[str, Any]]:  # noqa: A002  # the column's name
+    """The data of the events of a lead that are of one type and have a text in their JSON.
+
+    :param part: the text, without `%` and `_`.
+    """
+    rows = tx.scalars(_data, {"lead_id": lead_id, "type": type, "part": part})
+    return [orjson.loads(data) for data in rows]
 
 
 def list_events(lead_id: int, *, limit: int, offset: int = 0, after: int | None = None) -> EventPage:

@@ -13,7 +13,7 @@ from leadapi import storage
 from leadapi.events import service as events
 from leadapi.events.service import NewEvent
 from leadapi.idempotency import service as idempotency
-from leadapi.keys.service import ALL, Caller
+from leadapi.keys.service import Caller
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, TooManyAttributes
@@ -29,8 +29,9 @@ IGNORE = "ignore-duplicates"
 
 # How often an insert is tried while other transactions erase the lead that has the address.
 ATTEMPTS = 5
-# An operator releases what a visitor sent: nobody is there who could correct a refused form.
-RELEASER = Caller(None, ALL, is_visitor=True)
+# An operator releases what a stranger sent: nobody is there who could correct a refused form, and the stored spelling
+# of an address stays. The operator sees the stored lead.
+RELEASER = Caller(None, frozenset(["read"]), is_visitor=True)
 
 logger = logging.getLogger(__name__)
 

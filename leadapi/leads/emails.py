@@ -5,7 +5,7 @@ import unicodedata
 from functools import lru_cache
 
 import email_validator
-from email_validator import EmailNotValidError
+from email_validator import EmailNotValidError, ValidatedEmail
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 MAX_LENGTH = 254
@@ -30,7 +30,7 @@ def normalize_email(text: str) -> str:
 
     :raises InvalidEmail: it is not an address (RFC 5321, RFC 6531), or is longer than 254 characters.
     """
-    return normalize_fast(text) or _normalize_full(text)
+    return normalize_fast(text) or _validate(text).normalized
 
 
 def normalize_fast(text: str) -> str | None:
@@ -39,27 +39,28 @@ def normalize_fast(text: str) -> str | None:
     # The library writes some of these names in lower case.
     if len(text) > MAX_LENGTH or not _atoms(local) or local.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
         return None
-    shown = _domain(domain)
-    return shown and f"{local}@{shown}"
+    shown, _ = _domain(domain) or (None, None)
+    # If more than the case of its letters changes, the address can get longer than is accepted.
+    return f"{local}@{shown}" if shown == domain.lower() else None
 
 
 @lru_cache(2**14)
-def _domain(domain: str) -> str | None:
-    """The domain as clients see it, if only the case of its letters changes, so that it gets no longer."""
+def _domain(domain: str) -> tuple[str, str] | None:
+    """The domain as clients see it and as IDNA encodes it; None if it is not valid."""
     try:
-        shown = _normalize_full(f"x@{domain}").removeprefix("x@")
+        valid = _validate(f"x@{domain}")
     except InvalidEmail:
         return None
-    return shown if shown == domain.lower() else None
+    return valid.domain, valid.ascii_domain.lower()
 
 
-def _normalize_full(text: str) -> str:
+def _validate(text: str) -> ValidatedEmail:
     # The library's work grows with the length of the text, and of what IDNA maps the domain to.
     if len(text) > MAX_LENGTH or _is_too_long(text.rpartition("@")[2]):
         raise InvalidEmail(text)
     try:
         # The library also refuses an address that is too long once it is normalised.
-        return email_validator.validate_email(text, check_deliverability=False).normalized
+        return email_validator.validate_email(text, check_deliverability=False)
     except EmailNotValidError as exc:
         raise InvalidEmail(text) from exc
 
@@ -75,12 +76,6 @@ def _is_too_long(domain: str) -> bool:
     return max(lengths) > MAX_LABEL_LENGTH or sum(lengths) + len(labels) - 1 > MAX_DOMAIN_LENGTH
 
 
-@lru_cache(2**12)
-def _ascii_domain(domain: str) -> str:
-    """The domain as IDNA encodes it."""
-    return email_validator.validate_email(f"x@{domain}", check_deliverability=False).ascii_domain.lower()
-
-
 def email_key(address: str) -> str:
     """The key that all spellings of one address share.
 
@@ -92,9 +87,11 @@ def email_key(address: str) -> str:
     if address.isascii():
         return address.lower()
     local, _, domain = address.rpartition("@")
+    # Rows that were inserted by hand may have a domain that is not valid.
+    _, ascii_domain = _domain(domain) or (None, domain.lower())
     # Case folding can undo the normal form and the reverse (The Unicode Standard, 3.13, D146).
     folded = _fold(_fold(unicodedata.normalize("NFD", local)))
-    return f"{unicodedata.normalize('NFKC', folded)}@{_ascii_domain(domain)}"
+    return f"{unicodedata.normalize('NFKC', folded)}@{ascii_domain}"
 
 
 def _fold(text: str) -> str:

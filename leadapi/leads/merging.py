@@ -27,6 +27,16 @@ def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, what_fit
     return {name: {"from": lead[name], "to": value} for name, value in wanted.items() if lead[name] != value}
 
 
+def left_out(lead: Mapping[str, Any], difference: Difference, changes: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes of the changes that the lead has no room for.
+
+    :param difference: what `differences` returned.
+    """
+    kept = difference.get("attributes", {"to": lead["attributes"]})["to"]
+    given = changes.get("attributes") or {}
+    return {name: value for name, value in given.items() if value is not None and kept.get(name) != value}
+
+
 def changed_row(state: Mapping[str, Any], time: datetime) -> dict[str, Any]:
     """The row of `queries.updating` that stores a lead with these visible fields.
 

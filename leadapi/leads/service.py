@@ -18,7 +18,7 @@ from leadapi.keys.service import Caller
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, LeadsUnsettled
-from leadapi.leads.merging import changed_row, differences
+from leadapi.leads.merging import changed_row, differences, left_out
 from leadapi.leads.representations import ShownLead, shown
 from leadapi.quarantine import service as quarantine
 
@@ -119,7 +119,8 @@ def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition:
     """Change some fields of a lead and return it.
 
     :param changes: from field to value; see `merging.differences`.
-    :param by: the caller. Without the scope `read`, attributes beyond the limits are left out instead of refused.
+    :param by: the caller. Without the scope `read`, attributes beyond the limits are kept in the event only, instead
+        of refused.
     :param condition: see `show_lead`.
     :raises LeadMissing: there is no lead with this id.
     :raises LeadChanged: the condition does not hold.
@@ -131,17 +132,20 @@ def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition:
             row, lead = _locked(tx, lead_id, condition)
             state = lead.fields
             difference = differences(state, changes, what_fits=not by.may("read"))
+            data: dict[str, Any] = {"changes": difference}
+            if rest := left_out(state, difference, changes):
+                data["left_out"] = rest
+            if difference or rest:
+                events.record(tx, [_event(events.UPDATED, lead_id, by, orjson.dumps(data).decode())])
             if not difference:
                 return lead
-            time = storage.now()
-            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": time}
-            changed = changed_row(state, time)
+            changed_at = storage.now()
+            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": changed_at}
+            changed = changed_row(state, changed_at)
             queries.updating.execute(tx, [changed])
             if row.email_key != changed["email_key"]:
                 # Quarantined items of the old address came from the same person and are erased with the lead.
                 quarantine.follow(tx, row.email_key, changed["email_key"])
-            data = orjson.dumps({"changes": difference}).decode()
-            events.record(tx, [_event(events.UPDATED, lead_id, by, data)])
     except IntegrityError as exc:
         if storage.violated(exc) != "uq_leads_email_key":
             raise
@@ -158,9 +162,10 @@ def erase_lead(lead_id: int, *, by: Caller, condition: Condition | None = None) 
     """
     with storage.write() as tx:
         row, _ = _locked(tx, lead_id, condition)
+        earlier = _earlier_keys(tx, lead_id)
         events.forget(tx, lead_id)
         idempotency.erase_records(tx, lead_id)
-        quarantine.forget(tx, row.email_key)
+        quarantine.forget(tx, [row.email_key, *earlier])
         tx.execute(queries.erasing, {"lead_id": lead_id})
         if tx.dialect.name == "postgresql":
             tx.execute(queries.sweep)
@@ -221,6 +226,18 @@ def _wait_until_settled(connection: Connection, lead_id: int, deadline: float) -
         if settled >= lead_id or time.monotonic() >= deadline:
             return settled
         time.sleep(ASK_SECONDS)
+
+
+def _earlier_keys(tx: Connection, lead_id: int) -> set[str]:
+    """The keys of the addresses that a lead had before and that no other lead has now.
+
+    Items that were quarantined before a change of address have followed it. Items that were quarantined with the old
+    address since then came from the same person, unless another lead has the address.
+    """
+    changes = events.find_data(tx, lead_id, type=events.UPDATED, part='"email":{')
+    keys = {email_key(data["changes"]["email"]["from"]) for data in changes if "email" in data["changes"]}
+    taken = tx.execute(queries.ids_by_key, {"keys": sorted(keys)}).all() if keys else ()
+    return keys - {row.email_key for row in taken if row.id != lead_id}
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:

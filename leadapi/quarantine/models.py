@@ -18,8 +18,8 @@ class Suspect(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     # Which trap it was: see service.HONEYPOT and service.FILL_TIME.
     reason: Mapped[str] = mapped_column(String(20))
-    # So that whoever is erased is erased here, too: of the address that was sent or, where a lead had that
-    # one then and has another now, of the other one. An address may be here many times.
+    # Of the address that was sent, or of the present address of the lead that had it then: an erasure finds the items
+    # by it. Several items may have the same key.
     email_key: Mapped[str] = mapped_column(Text, index=True)
     # What was sent, in JSON.
     lead: Mapped[str] = mapped_column(Text)

@@ -24,7 +24,7 @@ MOST_PURGED = 50
 
 _suspects = Suspect.metadata.tables["quarantine"]
 _insert = insert(_suspects)
-_of_address = select(_suspects.c.id).where(_suspects.c.email_key == bindparam("email_key"))
+_of_addresses = select(_suspects.c.id).where(_suspects.c.email_key.in_(bindparam("email_keys", expanding=True)))
 _since = _suspects.c.created_at > bindparam("since")
 _most: BindParameter[int] = bindparam("most")
 # Rows that another transaction is purging are left to it.
@@ -109,9 +109,9 @@ def take_out(tx: Connection, suspect_id: int) -> dict[str, Any]:
     return lead
 
 
-def forget(tx: Connection, email_key: str) -> None:
-    """Delete all items that came from an address, as part of the transaction `tx`."""
-    _remove(tx, _of_address, email_key=email_key)
+def forget(tx: Connection, email_keys: Sequence[str]) -> None:
+    """Delete all items that came from these addresses, as part of the transaction `tx`."""
+    _remove(tx, _of_addresses, email_keys=email_keys)
 
 
 def follow(tx: Connection, before: str, after: str) -> None:

@@ -41,7 +41,8 @@ def scrub() -> None:
         raise ScrubUnsupported
     if is_in_memory(engine):
         return
-    # The temporary copy belongs on the volume of the database: /tmp may be small, and on another disk.
+    # The temporary copy belongs on the volume of the database: /tmp may be small, and on another disk. The pragma is in
+    # force for the whole process, which is that of the command.
     folder = str(Path(str(engine.url.database)).parent).replace("'", "''")
     with engine.connect() as connection, connection.info["write_queue"].turn(PATIENCE_SECONDS):
         connection.exec_driver_sql(f"PRAGMA temp_store_directory = '{folder}'")

@@ -66,14 +66,51 @@ def test_what_was_caught_with_an_address_that_the_lead_had_before_goes_too(
     assert client.post("/leads", json=new_lead(email=lead["email"], _gotcha="x")).status_code == 201
     for address in ("second@example.com", "third@example.com"):
         client.patch(f"/leads/{lead['id']}", json={"email": address})
-    # Somebody else, who has the address now.
-    kept = {"full_name": "Another", "email": lead["email"], "_gotcha": "x"}
-    assert client.post("/leads", json=kept).status_code == 201
+    # Another lead, which has the address now, and an item that came with it.
+    other = {"full_name": "Another", "email": lead["email"]}
+    assert client.post("/leads", json=other).status_code == 201
+    assert client.post("/leads", json=other | {"_gotcha": "x"}).status_code == 201
 
     client.delete(f"/leads/{lead['id']}")
 
     assert held(client.application, f"{MARKER.title()} Doe") == []
-    assert held(client.application, "Another") != []
+    assert "quarantine" in held(client.application, "Another")
+
+
+@pytest.mark.parametrize("changes", [["second@example.com"], ["second@example.com", "third@example.com"]])
+def test_what_was_caught_with_an_earlier_address_after_the_change_goes_too(
+    client: FlaskClient, stored_lead: StoredLead, new_lead: NewLead, changes: list[str]
+) -> None:
+    lead = stored_lead(email="Zoé@BÜCHER.example")
+    client.patch(f"/leads/{lead['id']}", json={"company": '"email":{"from":"another@example.com"}'})
+    for address in changes:
+        client.patch(f"/leads/{lead['id']}", json={"email": address})
+    for number, spelling in enumerate(("zoé@xn--bcher-kva.example", "ZOÉ@bücher.example", *changes)):
+        trapped = new_lead(email=spelling, _gotcha="x")
+        assert client.post("/leads", json=trapped, headers={"Idempotency-Key": f"{number}"}).status_code == 201
+    kept = {"full_name": "Another", "email": "another@example.com", "_gotcha": "x"}
+    assert client.post("/leads", json=kept).status_code == 201
+
+    assert client.delete(f"/leads/{lead['id']}").status_code == 204
+
+    assert held(client.application, MARKER) == []
+    assert "quarantine" in held(client.application, "Another")
+
+
+def test_what_was_caught_with_an_address_that_somebody_else_has_now_stays(
+    client: FlaskClient, stored_lead: StoredLead
+) -> None:
+    lead = stored_lead(email="shared@example.com")
+    client.patch(f"/leads/{lead['id']}", json={"email": "own@example.com"})
+    heir = stored_lead(email="shared@example.com")
+    client.post("/leads", json={"full_name": "Another", "email": "shared@example.com", "_gotcha": "x"})
+
+    client.delete(f"/leads/{lead['id']}")
+    kept = held(client.application, "Another")
+    client.delete(f"/leads/{heir['id']}")
+
+    assert "quarantine" in kept
+    assert held(client.application, "Another") == []
 
 
 def test_what_remains_is_that_it_was_erased(client: FlaskClient, stored_lead: StoredLead) -> None:
