@@ -6,13 +6,14 @@ is taken for that setting, `config` for example.
 """
 
 import gc
+import logging
 import signal
 from typing import Any
 
 from gunicorn.http import message
 
 from leadapi import logs
-from leadapi.config import IN_MEMORY, ConfigError, load
+from leadapi.config import IN_MEMORY, ConfigError, hide_script_name, load
 from leadapi.storage import db
 
 _settings = load()
@@ -48,6 +49,12 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108  # gunicorn makes its file there safel
 logconfig_dict = logs.dict_config(_settings.log_level)
 
 
+def on_starting(_server: Any) -> None:
+    """Warn an operator whose service is open to other machines by mistake."""
+    if _settings.exposure:
+        logging.getLogger("leadapi.gunicorn").warning("service.exposed", extra={"reason": _settings.exposure})
+
+
 def when_ready(_server: Any) -> None:
     """Keep what was built for all workers out of every search for garbage: the last one would hold up a stop."""
     gc.freeze()
@@ -55,6 +62,7 @@ def when_ready(_server: Any) -> None:
 
 def post_fork(_server: Any, worker: Any) -> None:
     """Give each worker connections of its own; the parent's must stay open for the parent."""
+    hide_script_name()
     # The parent's way to take a signal is inherited, and would lose one that comes before the worker has its own.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = worker.app.wsgi()

@@ -33,7 +33,7 @@ LAYERS = [
     {"<feature>"},
     {"limits", "server", "web"},
     {"storage"},
-    {"config", "logs"},
+    {"config", "config_fields", "logs"},
 ]
 # A feature shows these modules to other features.
 SHOWN = {"errors", "schemas", "service"}
