@@ -62,9 +62,10 @@ def when_ready(_server: Any) -> None:
 
 def post_fork(_server: Any, worker: Any) -> None:
     """Give each worker connections of its own; the parent's must stay open for the parent."""
-    hide_script_name()
     # The parent's way to take a signal is inherited, and would lose one that comes before the worker has its own.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = worker.app.wsgi()
+    # The application has read it.
+    hide_script_name()
     with app.app_context():
         db.engine.dispose(close=False)
