@@ -16,7 +16,7 @@ from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
 from leadapi.storage import engines, schema, transactions
 from leadapi.storage.cli import commands as db_commands
-from leadapi.web import api, cors, docs, headers, outages, pages, proxies
+from leadapi.web import addresses, api, cors, docs, headers, outages, pages, proxies
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -28,11 +28,12 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     settings = config.load(environ)
 
     app = Flask(__name__, static_folder=None)
-    # Otherwise Werkzeug redirects //leads to the host that the request names.
+    # Otherwise Werkzeug redirects /leads//1 to /leads/1.
     app.url_map.merge_slashes = False
     rest = api.init_app(app, settings)
     # Every request passes through these from top to bottom.
     logs.init_app(app, settings)
+    addresses.init_app(app, settings)
     proxies.init_app(app, settings)
     headers.init_app(app)
     cors.init_app(app, settings)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from flask import Flask, request
+from flask import Flask
 
 from leadapi.idempotency.errors import KeyMalformed, KeyReused, RequestRunning
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
@@ -13,6 +13,7 @@ from leadapi.quarantine.errors import StampsOff
 from leadapi.storage import StreamsBusy
 from leadapi.storage.schema import SchemaNotCurrent
 from leadapi.web import problems
+from leadapi.web.addresses import public_url
 from leadapi.web.openapi import Document
 
 # Instances, which are also the examples in the OpenAPI document.
@@ -36,7 +37,7 @@ STATUS: dict[Exception, HTTPStatus] = {
 
 def _location(error: EmailTaken) -> Mapping[str, str]:
     # The service tells the id only to callers who may read leads.
-    return {"Location": f"{request.script_root}/leads/{error.lead_id}"} if error.lead_id else {}
+    return {"Location": public_url(f"/leads/{error.lead_id}")} if error.lead_id else {}
 
 
 HEADERS: dict[type[Exception], problems.Headers] = {

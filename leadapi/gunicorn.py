@@ -5,12 +5,13 @@ leadapi may import this module. A name that equals a setting of gunicorn, such a
 """
 
 import gc
+import logging
 import signal
 from pathlib import Path
 from typing import Any
 
 from leadapi import logs
-from leadapi.config import IN_MEMORY, ConfigError, load
+from leadapi.config import IN_MEMORY, ConfigError, hide_script_name, load
 from leadapi.storage import db
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # gunicorn creates its file there safely
@@ -45,6 +46,12 @@ worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
 logconfig_dict = logs.dict_config(_settings.log_level)
 
 
+def on_starting(_server: Any) -> None:
+    """Warn an operator whose service is open to other machines by mistake."""
+    if _settings.exposure:
+        logging.getLogger("leadapi.gunicorn").warning("service.exposed", extra={"reason": _settings.exposure})
+
+
 def when_ready(_server: Any) -> None:
     """Exclude the application from garbage collection: the collection at exit would delay the stop of a worker."""
     gc.freeze()
@@ -56,5 +63,7 @@ def post_fork(_server: Any, worker: Any) -> None:
     # handler is set.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = worker.app.wsgi()
+    # The application has read it.
+    hide_script_name()
     with app.app_context():
         db.engine.dispose(close=False)

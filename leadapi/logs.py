@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on standard output, with ids and never with people."""
+"""The log: one JSON object per line on standard output. It contains ids and no personal data."""
 
 import logging
 import logging.config
@@ -19,19 +19,21 @@ from leadapi.config import Settings
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._:/+=-]{1,128}$")
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"])
-# Where a library begins to quote what it was sent: a header line, a path, an address.
+# Libraries quote parts of requests in their messages: header lines, paths, addresses. A quotation begins here.
 QUOTED = re.compile(r"""(?<!\w)['"]|\?|\s/|\S*(?:@|%40)""")
+# gunicorn's messages about its own address, which contain nothing from a request.
+OWN_ADDRESS = ("Connection in use: ", "Invalid address: ", "Can't connect to ")
 MAX_FRAMES = 30
 MAX_CAUSES = 10
 
-# What every record has; anything else on it was given by the caller as `extra`.
+# The attributes that every record has. All others come from `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 logger = logging.getLogger("leadapi.access")
 
 
 def dict_config(level: str) -> dict[str, Any]:
-    """The one logging configuration, for the application and for gunicorn (`logging.config` schema)."""
+    """The logging configuration of the application and of gunicorn, for `logging.config.dictConfig`."""
     own = {"handlers": ["lines"], "propagate": False}
     return {
         "version": 1,
@@ -42,7 +44,7 @@ def dict_config(level: str) -> dict[str, Any]:
         "loggers": {
             "leadapi": {"level": level, **own},
             "gunicorn.error": {"level": level, **own},
-            # The application writes a line for each request itself, whatever server it runs under.
+            # The application writes the line of a request itself, also under other servers.
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             # waitress warns of every request that waits for a thread.
             "waitress.queue": {"level": "CRITICAL", "handlers": [], "propagate": False},
@@ -51,22 +53,21 @@ def dict_config(level: str) -> dict[str, Any]:
 
 
 class StdoutHandler(logging.StreamHandler[Any]):
-    """Writes to what standard output is at the time; a command's own output has that for itself."""
+    """Writes to the current standard output; inside a `flask` command to standard error, because the command prints."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
     def stream(self) -> Any:
-        """The stream, as `StreamHandler` wants it."""
+        """The stream that `StreamHandler` writes to."""
         return sys.stdout if click.get_current_context(silent=True) is None else sys.stderr
 
 
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON.
 
-    The words of an exception may repeat what a person wrote, so only its type and its place in
-    the code are kept.
+    The message of an exception can contain personal data, so only its type and traceback are logged.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -84,26 +85,29 @@ class JsonFormatter(logging.Formatter):
         try:
             return orjson.dumps(line, str, orjson.OPT_UTC_Z).decode()
         except orjson.JSONEncodeError:
-            # What cannot be written is left out; logging itself would print it as it is.
+            # logging would print a record that cannot be formatted, with all its data.
             safe = {name: line[name] for name in ("time", "level", "logger")}
             return orjson.dumps({**safe, "event": "log.failed"}, option=orjson.OPT_UTC_Z).decode()
 
     @staticmethod
     def _event(record: logging.LogRecord) -> str:
         if record.name.partition(".")[0] != "leadapi":
-            words, *quoted = QUOTED.split(record.getMessage(), maxsplit=1)
+            message = record.getMessage()
+            if message.startswith(OWN_ADDRESS):
+                return message
+            words, *quoted = QUOTED.split(message, maxsplit=1)
             return f"{words}…" if quoted else words
-        # Flask puts the path into its message.
+        # Flask's message contains the path.
         return "request.failed" if record.funcName == "log_exception" else record.getMessage()
 
 
 def describe(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> tuple[str, list[str], list[str]]:
-    """An exception without its words: its type, the types of its causes, and where it went through."""
+    """An exception without its message: its type, the types of its causes, and its traceback."""
     causes: list[str] = []
     cause = error
-    # Causes can go round in a circle.
+    # Causes can be circular.
     while len(causes) < MAX_CAUSES and (
         cause := cause and (getattr(cause, "orig", None) or cause.__cause__ or cause.__context__)
     ):
@@ -114,13 +118,15 @@ def describe(
 
 
 def note(**facts: int | str) -> None:
-    """Add facts to the line of this request: ids and counts, never what a person wrote."""
+    """Add ids and counts to the line of this request. Personal data is not allowed here."""
     g.facts.update(facts)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Write a line for each request, and answer its id."""
+    """Log a line for each request, and send its id with the response."""
     logging.config.dictConfig(dict_config(settings.log_level))
+    for warning in settings.warnings:
+        logging.getLogger("leadapi.config").warning("settings.unknown", extra={"reason": warning})
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -148,7 +154,7 @@ def _end(response: Response) -> Response:
 
 
 def _path() -> str:
-    """The path where it is ours; where others may have put anything into it, only its form."""
+    """The path if it contains nothing that a client can choose freely; otherwise the route's pattern."""
     if request.url_rule is None:
         return "…"
     if all(isinstance(value, int) for value in (request.view_args or {}).values()):

@@ -1,7 +1,9 @@
 """Fixtures that all tests share: an app, a client and servers, on SQLite and on a real PostgreSQL."""
 
 import itertools
+import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
@@ -179,6 +181,18 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     for server in servers:
         server.stop()
         print(*server.lines, sep="\n")  # noqa: T201  # the log of a test is checked, see run_log.py
+
+
+@pytest.fixture
+def as_ordinary_user() -> list[str]:
+    """What stands before a command so that the modes of files bind it."""
+    if os.geteuid() != 0:
+        return []
+    # Another user might not reach this Python. Root without capabilities does, as the files' owner.
+    words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    if shutil.which("setpriv") is None or subprocess.run([*words, "true"], check=False).returncode != 0:
+        pytest.skip("root cannot give up its rights here: run the tests as an ordinary user")
+    return words
 
 
 @pytest.fixture

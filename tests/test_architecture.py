@@ -34,7 +34,7 @@ LAYERS = [
     {"<feature>"},
     {"limits", "server", "web"},
     {"storage"},
-    {"config", "logs"},
+    {"config", "config_fields", "logs"},
 ]
 # Features may import these modules of other features.
 SHOWN = {"errors", "schemas", "service"}

@@ -41,6 +41,8 @@ def test_every_setting_has_a_default(folder: Path) -> None:
         rate_limit_capture=(),
         rate_limit_api=(),
         redis_url=None,
+        public_url="",
+        script_name="",
     )
 
 
@@ -66,6 +68,8 @@ def test_every_setting_can_be_given(folder: Path) -> None:
             "FORM_SECRET": "secret of 32 characters or more.",
             "RATE_LIMIT_CAPTURE": "100/hour; 5 per second",
             "REDIS_URL": "rediss://:secret@redis.example.com:6380/1",
+            "PUBLIC_URL": "https://www.example.com:8443/leadapi/",
+            "SCRIPT_NAME": "/leadapi/",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -80,6 +84,7 @@ def test_every_setting_can_be_given(folder: Path) -> None:
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_capture] == [(5, 1), (100, 3600)]
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_api] == [(600, 60)]
     assert settings.redis_url == "rediss://:secret@redis.example.com:6380/1"
+    assert (settings.public_url, settings.script_name) == ("https://www.example.com:8443/leadapi", "/leadapi")
     assert "secret" not in repr(settings)
     assert (settings.min_fill_seconds, settings.form_secret) == (3, "secret of 32 characters or more.")
     assert settings.redirect_urls == ("https://www.example.com/thanks?a=1#top", "http://localhost:3000/")
@@ -143,7 +148,7 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"DATABASE_URL": "mysql://db/leads"}, "DATABASE_URL must begin with"),
         ({"DATABASE_URL": "postgresql://db"}, "DATABASE_URL must name a PostgreSQL database"),
         ({"DATABASE_URL": "postgresql://db:port/leads"}, "DATABASE_URL must be a URL"),
-        ({"DATABASE_URL": "sqlite:///nowhere/app.db"}, "DATABASE_URL is in a folder that does not exist."),
+        ({"DATABASE_URL": "sqlite:////nowhere/app.db"}, "/nowhere, where SQLite cannot write: No such file"),
         ({"DATABASE_URL": "sqlite:///file:app.db?uri=true"}, "DATABASE_URL must name a SQLite file by its path"),
         ({"ENV": "Über"}, "ENV must be"),
         ({"ENV": "e" * 33}, "ENV must be"),
@@ -174,15 +179,22 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"REDIS_URL": "redis://db?socket_timeout=60"}, "REDIS_URL must be none or a URL"),
         ({"REDIS_URL": "redis://db/0#1"}, "REDIS_URL must be none or a URL"),
         ({"REDIS_URL": "redis://db:0"}, "REDIS_URL must be none or a URL"),
-        ({"MIN_FILL_SECONDS": "3"}, "FORM_SECRET must be given where MIN_FILL_SECONDS is not 0."),
-        ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "none"}, "FORM_SECRET must be given where"),
+        ({"MIN_FILL_SECONDS": "3"}, "FORM_SECRET must be set if MIN_FILL_SECONDS is not 0."),
+        ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "none"}, "FORM_SECRET must be set if"),
         ({"MIN_FILL_SECONDS": "3", "FORM_SECRET": "s" * 31}, "FORM_SECRET must be none or at least 32 characters."),
-        ({"DATABASE_URL": "sqlite:///."}, "DATABASE_URL names a folder, and not a file in it."),
+        ({"DATABASE_URL": "sqlite:///."}, "DATABASE_URL names the folder "),
         ({"MIN_FILL_SECONDS": "3601"}, "MIN_FILL_SECONDS must be a whole number from 0 to 3600."),
         ({"REDIRECT_URLS": "/thanks"}, "REDIRECT_URLS must be none or URLs"),
         ({"REDIRECT_URLS": "javascript:alert(1)"}, "REDIRECT_URLS must be none or URLs"),
         ({"REDIRECT_URLS": "https://example.com/a b"}, "REDIRECT_URLS must be none or URLs"),
         ({"REDIRECT_URLS": "https://example.com/,"}, "REDIRECT_URLS must be none or URLs"),
+        ({"PUBLIC_URL": "www.example.com"}, "PUBLIC_URL must be none or a URL without query and fragment"),
+        ({"PUBLIC_URL": "https://example.com/?a=1"}, "PUBLIC_URL must be none or a URL"),
+        ({"PUBLIC_URL": "https://example.com/#a"}, "PUBLIC_URL must be none or a URL"),
+        ({"PUBLIC_URL": "https://user:secret@example.com"}, "PUBLIC_URL must be none or a URL"),
+        ({"PUBLIC_URL": "https://example.com/a b"}, "PUBLIC_URL must be none or a URL"),
+        ({"SCRIPT_NAME": "leadapi"}, "SCRIPT_NAME must be none or a path prefix such as /leadapi."),
+        ({"SCRIPT_NAME": "//leadapi"}, "SCRIPT_NAME must be none or a path prefix"),
         ({"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES must be a whole number from 1024 to"),
     ],
 )

@@ -181,18 +181,6 @@ def environment(application: Path, data: Path, compose: Json) -> dict[str, str]:
 
 
 @pytest.fixture
-def as_ordinary_user() -> list[str]:
-    """A prefix for a command, so that the modes of files apply to it even if root runs the tests."""
-    if os.geteuid() != 0:
-        return []
-    # Another user might not be able to open this Python. Root without capabilities can: it owns the files.
-    words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    if shutil.which("setpriv") is None or subprocess.run([*words, "true"], check=False).returncode != 0:
-        pytest.skip("root cannot give up its rights here: run the tests as an ordinary user")
-    return words
-
-
-@pytest.fixture
 def process(
     application: Path, data: Path, environment: dict[str, str], as_ordinary_user: list[str]
 ) -> Iterator[subprocess.Popen[str]]:

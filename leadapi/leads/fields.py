@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields
 
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email, normalize_fast
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
-from leadapi.web.fields import CONTROL, Line
+from leadapi.web.fields import CONTROL, SPACES, Line
 
 # In any case, without flags, which JSON Schema does not have.
 RESERVED = "|".join(
@@ -48,6 +48,16 @@ class Email(Line):
             return normalize_email(text)
         except InvalidEmail as exc:
             raise self.make_error("email") from exc
+
+
+class QueryEmail(Email):
+    """An email address in a query, where a plus that is not percent-encoded arrives as a space."""
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        given = value.strip(SPACES).replace(" ", "+") if type(value) is str else value
+        return super().deserialize(given, attr, data, **kwargs)
 
 
 class Attributes(fields.Field[Any]):

@@ -52,9 +52,10 @@ TAKEN = {
     "example": "/leads/1",
 }
 NEXT = {
-    "description": 'The next page, as `</leads?…>; rel="next"` (RFC 8288); absent on the last one.',
+    "description": "The next page (RFC 8288), relative to the requested URL, or absolute where `PUBLIC_URL` is set;"
+    " absent on the last one.",
     "schema": {"type": "string"},
-    "example": '</leads?limit=50&after=AAAAAAAAADI>; rel="next"',
+    "example": '<?limit=50&after=AAAAAAAAADI>; rel="next"',
 }
 NAME = {
     "description": "A name for the file.",

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate
 
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
-from leadapi.leads.fields import Attributes, Email
+from leadapi.leads.fields import Attributes, Email, QueryEmail
 from leadapi.leads.forms import to_body
 from leadapi.web.fields import (
     MAX_FIELDS,
@@ -15,12 +15,12 @@ from leadapi.web.fields import (
     Choice,
     Constant,
     Cursor,
-    Instant,
     Integer,
     Line,
     Name,
     OneOf,
     Paragraphs,
+    QueryInstant,
     ShownSchema,
 )
 
@@ -166,11 +166,11 @@ class LeadVerdictsSchema(ShownSchema):
 class LeadFilterArgsSchema(ArgsSchema):
     """Filters and order of leads."""
 
-    email = Email(metadata={"description": "The lead with this address, in any spelling."})
+    email = QueryEmail(metadata={"description": "The lead with this address, in any spelling."})
     source = Line(100, metadata={"description": "Those from exactly this source."})
     status = Status(metadata={"description": "Those with this status."})
-    created_from = Instant(metadata={"description": "Those captured at this time or later."})
-    created_to = Instant(metadata={"description": "Those captured at this time or earlier."})
+    created_from = QueryInstant(metadata={"description": "Those captured at this time or later."})
+    created_to = QueryInstant(metadata={"description": "Those captured at this time or earlier."})
     sort = fields.String(
         load_default="id",
         validate=validate.OneOf(["id", "-id"]),

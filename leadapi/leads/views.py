@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 import orjson
-from flask import Response, request
+from flask import Response
 from flask.views import MethodView
 from marshmallow import ValidationError
 
@@ -21,6 +21,7 @@ from leadapi.leads.transfer import exports
 from leadapi.quarantine import traps
 from leadapi.storage import Transaction
 from leadapi.web import forms, problems
+from leadapi.web.addresses import public_url
 from leadapi.web.api import Blueprint, accepted, next_link
 from leadapi.web.fields import NoArgsSchema
 from leadapi.web.negotiation import (
@@ -62,7 +63,7 @@ class LeadsView(MethodView):
     )
     @blp.leads_to(201, openapi.LINKS)
     @blp.leads_to(200, openapi.LINKS)
-    @blp.refuses(400, 409, 413, 415, 422, 500, 503)
+    @blp.refuses(400, 409, 411, 413, 415, 422, 500, 503)
     def post(self, new_lead: dict[str, Any], within: Transaction | None = None) -> Response:
         """Capture a lead"""
         return _captured(new_lead, within)
@@ -118,7 +119,7 @@ class LeadBatchView(MethodView):
     @blp.response(
         200, schemas.LeadVerdictsSchema, example={"items": openapi.VERDICTS}, headers={"Preference-Applied": APPLIED}
     )
-    @blp.refuses(400, 413, 415, 422, 500, 503)
+    @blp.refuses(400, 411, 413, 415, 422, 500, 503)
     def post(self, batch: dict[str, Any], within: Transaction | None = None) -> tuple[dict[str, Any], dict[str, str]]:
         """Capture many leads"""
         return _all_captured(batch["items"], within)
@@ -145,7 +146,7 @@ class LeadView(MethodView):
     @blp.takes(IF_MATCH)
     @blp.response(200, schemas.LeadSchema, example=openapi.LEAD, headers={"ETag": ETAG})
     @blp.alt_response(204, headers={"ETag": ETAG}, description="Changed, for a caller without the scope `read`.")
-    @blp.refuses(400, 404, 409, 412, 413, 415, 422, 500, 503)
+    @blp.refuses(400, 404, 409, 411, 412, 413, 415, 422, 500, 503)
     def patch(self, changes: dict[str, Any], lead_id: int) -> Response:
         """Change a lead"""
         return _changed(service.change_lead(lead_id, changes, by=caller(), condition=condition_holds))
@@ -191,7 +192,7 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
         raise capture.refusal
     lead = cast("ShownLead", capture.lead)
     logs.note(**({"quarantine_id": lead.id} if capture.caught else {"lead_id": lead.id}))
-    headers = {"Location": f"{request.script_root}/leads/{lead.id}"} if capture.created else applied(wish)
+    headers = {"Location": public_url(f"/leads/{lead.id}")} if capture.created else applied(wish)
     return tagged(lead.json, status=201 if capture.created else 200, headers=headers)
 
 

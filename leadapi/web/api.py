@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import flask_smorest
 import orjson
@@ -15,23 +14,35 @@ from werkzeug.routing import IntegerConverter, Map
 from leadapi import logs
 from leadapi.config import Settings
 from leadapi.web import problems
+from leadapi.web.addresses import public_url
 from leadapi.web.fields import MAX_ID, Cursor
 from leadapi.web.negotiation import best_media_type
 from leadapi.web.openapi import RETRY_AFTER, DescribingPlugin, Document, Operation, mark, marks_of
-from leadapi.web.parsing import InvalidFields, Parser
+from leadapi.web.parsing import LENGTH_REQUIRED, InvalidFields, Parser
 from leadapi.web.security import Requirement
 
 VERSION = "1.0.0"
 DESCRIPTION = """\
 Captures leads: people who asked to be contacted. Each email address is stored once, whatever its spelling.
 
-Every error is `application/problem+json` (RFC 9457). `detail` is one sentence for people.
-A 422 adds `errors`, a map from field to messages.
+**Quick start.** Open *Capture a lead* below and press *Execute*. The status is 201. The same request again is a 409,
+because the address is stored now. *List leads* shows what is stored. Where the service asks for keys (`AUTH=on`), press
+*Authorize* first; each operation names the scope it needs, and `admin` includes all others.
 
-Where the service asks for keys (`AUTH=on`), each operation names the scope it needs; `admin` includes all others.
+**Safe repetition.** A client that got no response sends the request again with the same `Idempotency-Key`, a random
+text such as a UUID: the lead is stored once, and the repetition gets the first answer. To merge a lead whose address is
+stored, instead of a 409, send `Prefer: resolution=merge-duplicates`.
+
+**Pages.** `GET /leads` returns up to `limit` leads. Follow the URL in `Link` (`rel="next"`), which has the cursor
+`after`, until a response has no `Link`. No lead is missed or repeated, even while leads arrive.
+
+**HTML forms.** `POST /leads` also takes forms of web pages (`application/x-www-form-urlencoded` and
+`multipart/form-data`) without a script. This document describes JSON only; the guide describes forms.
+
+**Errors.** Every error is `application/problem+json` (RFC 9457). `detail` is one sentence for people. A 422 adds
+`errors`, a map from field to messages.
 
 Every response has an `X-Request-Id`: the one from the request where it is well formed. The log has it too.
-
 Every response also has `X-Content-Type-Options`, `X-Frame-Options`, `Referrer-Policy`, `Content-Security-Policy` and
 `Cache-Control: no-store`. They are not repeated below.
 """
@@ -45,6 +56,7 @@ EXAMPLES: tuple[HTTPException, ...] = (
     exceptions.BadRequest("The body is not valid JSON at line 1, column 2."),
     exceptions.NotFound(),
     NotAcceptable("This address answers with text/csv or application/x-ndjson."),
+    exceptions.LengthRequired(LENGTH_REQUIRED),
     exceptions.RequestEntityTooLarge(),
     exceptions.UnsupportedMediaType("Send the body as application/json."),
     InvalidFields({"email": ["Not a valid email address."]}),
@@ -75,7 +87,7 @@ def next_link(after: int | None) -> dict[str, str]:
         return {}
     query = {name: value for name, value in request.args.items() if name != "offset"}
     query["after"] = Cursor.encode(after)
-    return {"Link": f'<{request.script_root}{request.path}?{urlencode(query)}>; rel="next"'}
+    return {"Link": f'<{public_url(request.path, query)}>; rel="next"'}
 
 
 class IdConverter(IntegerConverter):
@@ -95,6 +107,8 @@ class Blueprint(flask_smorest.Blueprint):
     """
 
     ARGUMENTS_PARSER = Parser()
+    # The order of a path's operations in the document, and so in /docs.
+    HTTP_METHODS = ("POST", "GET", "PATCH", "DELETE")
 
     def __init__(self, *args: Any, limited: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -211,6 +211,15 @@ class Instant(fields.Field[datetime]):
             raise self.make_error("invalid") from exc
 
 
+class QueryInstant(Instant):
+    """An instant in a query, where a plus that is not percent-encoded arrives as a space."""
+
+    _space = re.compile(r" (?=\d\d:\d\d\Z)", re.ASCII)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        return super()._deserialize(self._space.sub("+", str(value)), attr, data, **kwargs)
+
+
 class Cursor(fields.Field[int]):
     """An opaque position in a list: the id of the last item seen."""
 

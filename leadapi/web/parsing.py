@@ -1,6 +1,7 @@
 """Strict parsing of requests: unknown and malformed fields are refused by name."""
 
 import time
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,13 @@ from flask import Request
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    LengthRequired,
+    RequestEntityTooLarge,
+    UnprocessableEntity,
+    UnsupportedMediaType,
+)
 
 from leadapi.web import forms
 from leadapi.web.fields import MAX_FIELDS
@@ -19,6 +26,7 @@ PIECE_BYTES = 2**14
 # How long the rest of a body that is too large is read.
 DISCARD_SECONDS = 2.0
 JSON = ("application/json",)
+LENGTH_REQUIRED = "Send the body with a Content-Length."
 # Parsing its parameters takes quadratic time.
 MAX_CONTENT_TYPE_LENGTH = 1000
 
@@ -55,11 +63,9 @@ class Parser(FlaskParser):
             raise InvalidFields({name: ["Unknown field."] for name in req.args})
         media_types = getattr(schema, "media_types", JSON)
         if req.mimetype not in media_types:
-            raise UnsupportedMediaType(f"Send the body as {' or '.join(media_types)}.")
-        try:
-            body = orjson.loads(read_plain_body(req))
-        except orjson.JSONDecodeError as exc:
-            raise BadRequest(f"The body is not valid JSON at line {exc.lineno}, column {exc.colno}.") from exc
+            advice = f"end the body as {' or '.join(media_types)}."
+            raise UnsupportedMediaType(f"S{advice}" if req.mimetype else f"The Content-Type is missing; s{advice}")
+        body = read_json(read_plain_body(req))
         if isinstance(body, dict) and len(body) > MAX_FIELDS:
             raise InvalidFields({"body": [f"Has more than {MAX_FIELDS} fields."]})
         return body
@@ -77,9 +83,30 @@ class Parser(FlaskParser):
         raise InvalidFields(flat(messages)) from error
 
 
+def read_json(content: bytes) -> Any:
+    """The value of a JSON text in UTF-8, with or without a byte order mark.
+
+    :raises BadRequest: it is not JSON, or not UTF-8.
+    """
+    content = content.removeprefix(BOM_UTF8)
+    if not content.strip():
+        raise BadRequest("The body is empty.")
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as exc:
+        # orjson reports bytes that are not UTF-8 at line 1, column 1, wherever they are.
+        try:
+            content.decode()
+        except UnicodeDecodeError as wrong:
+            raise BadRequest(f"The body is not UTF-8: its byte {wrong.start + 1} is invalid.") from wrong
+        raise BadRequest(f"The body is not valid JSON at line {exc.lineno}, column {exc.colno}.") from exc
+
+
 def read_plain_body(req: Request) -> bytes:
     """The whole body, which must not be compressed; see `read_body`."""
-    if req.content_encoding not in (None, "identity"):
+    # Content codings are case-insensitive (RFC 9110, 8.4.1).
+    codings = {coding.strip().lower() for coding in (req.content_encoding or "").split(",")}
+    if codings - {"", "identity"}:
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     return read_body(req)
 
@@ -89,7 +116,11 @@ def read_body(req: Request) -> bytes:
 
     :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
     :raises BadRequest: it is shorter than its Content-Length, or reading it failed.
+    :raises LengthRequired: it comes in chunks, which the WSGI server does not decode.
     """
+    is_chunked = "HTTP_TRANSFER_ENCODING" in req.environ
+    if is_chunked and req.content_length is None and not req.environ.get("wsgi.input_terminated"):
+        raise LengthRequired(LENGTH_REQUIRED)
     try:
         # Not get_data(), which truncates a chunked body at MAX_CONTENT_LENGTH without an error.
         body = req.stream.read()

@@ -1,7 +1,7 @@
 """GET /leads: filters, order and pages by cursor."""
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import pytest
 from flask import Flask
@@ -20,7 +20,8 @@ def walk(client: FlaskClient, path: str) -> list[list[dict[str, Any]]]:
         response = client.get(path)
         assert response.status_code == 200
         pages.append(body(response)["items"])
-        path = response.headers.get("Link", "").partition(">")[0].removeprefix("<")
+        link = response.headers.get("Link")
+        path = urljoin(path, link.partition(">")[0].removeprefix("<")) if link else ""
     return pages
 
 
@@ -51,7 +52,7 @@ def test_the_link_is_as_a_client_expects_it(client: FlaskClient, stored_lead: St
 
     link = client.get("/leads?limit=1&offset=0&sort=id").headers["Link"]
 
-    assert link == '</leads?limit=1&sort=id&after=AAAAAAAAAAE>; rel="next"'
+    assert link == '<?limit=1&sort=id&after=AAAAAAAAAAE>; rel="next"'
 
 
 def test_addresses_begin_with_what_the_service_is_mounted_at(
@@ -64,7 +65,7 @@ def test_addresses_begin_with_what_the_service_is_mounted_at(
     listed = client.get("/leads?limit=1", base_url=mounted)
 
     assert [answer.headers["Location"] for answer in (created, taken)] == ["/crm/leads/2"] * 2
-    assert listed.headers["Link"].startswith("</crm/leads?")
+    assert listed.headers["Link"].startswith("<?limit=1&")
 
 
 def test_newest_first_walks_the_same_leads_backwards(client: FlaskClient, stored_lead: StoredLead) -> None:
@@ -81,7 +82,7 @@ def test_a_walk_neither_misses_nor_repeats_a_lead_while_others_arrive(
     stored = [stored_lead() for _ in range(3)]
     first = client.get("/leads?limit=2")
     stored.append(stored_lead())
-    path = first.headers["Link"].partition(">")[0].removeprefix("<")
+    path = urljoin("/leads", first.headers["Link"].partition(">")[0].removeprefix("<"))
 
     pages = walk(client, path)
 

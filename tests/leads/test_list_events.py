@@ -1,6 +1,7 @@
 """GET /leads/{id}/events."""
 
 from datetime import UTC, datetime
+from urllib.parse import urljoin
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -67,7 +68,8 @@ def test_pages_are_those_of_leads(client: FlaskClient, stored_lead: StoredLead) 
         response = client.get(path)
         assert body(response)["total"] == 5
         found.append(body(response)["items"])
-        path = response.headers.get("Link", "").partition(">")[0].removeprefix("<")
+        link = response.headers.get("Link")
+        path = urljoin(path, link.partition(">")[0].removeprefix("<")) if link else ""
 
     assert found == [every["items"][:2], every["items"][2:4], every["items"][4:]]
     assert body(client.get("/leads/1/events?limit=2&offset=3"))["items"] == every["items"][3:]

@@ -29,7 +29,7 @@ NOT_JSON = {
     "NaN": (LEAD % "NaN").encode(),
     "a lone surrogate": (LEAD % r'"\ud800"').encode(),
     "bad UTF-8": (LEAD % '"é"').encode("latin-1"),
-    "a byte order mark": (LEAD % '"é"').encode("utf-8-sig"),
+    "a byte order mark alone": b"\xef\xbb\xbf",
     "UTF-16": (LEAD % '"é"').encode("utf-16"),
     "cut": (LEAD % '"é"').encode()[:-1],
 }

@@ -182,3 +182,71 @@ def test_wrong_settings_are_all_named_and_nothing_starts(tmp_path: Path, command
     assert list(tmp_path.iterdir()) == []
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def start_in_vain(folder: Path, *words: str, **environ: str) -> str:
+    """Start a server that ends by itself; return what it says."""
+    ended = subprocess.run(
+        [*words, sys.executable, "-m", "gunicorn", "-c", "python:leadapi.gunicorn", "wsgi:app"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": str(free_port()), **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("modes", "told"),
+    [
+        ((0o500, 0o600), "names a file in the folder {folder}, where SQLite cannot write: Permission denied."),
+        ((0o700, 0o400), "names the file {folder}/app.db, which cannot be read and written."),
+    ],
+)
+def test_a_database_that_cannot_be_written_is_refused_at_the_start(
+    tmp_path: Path, as_ordinary_user: list[str], modes: tuple[int, int], told: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "app.db").touch()
+    (folder / "app.db").chmod(modes[1])
+    folder.chmod(modes[0])
+
+    said = start_in_vain(folder, *as_ordinary_user)
+
+    folder.chmod(0o700)
+    assert f"DATABASE_URL {told.format(folder=folder)}" in said
+
+
+def test_an_address_that_is_in_use_is_named(serve: Serve, tmp_path: Path) -> None:
+    port = serve().port
+
+    said = start_in_vain(tmp_path, PORT=str(port))
+
+    assert f"Connection in use: ('127.0.0.1', {port})" in said
+
+
+def test_what_is_probably_a_mistake_is_told_once(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REDIS_URI=redis://:secret@db\n")
+
+    server = serve(HOST="0.0.0.0")
+
+    warnings = [line for line in server.log() if line["level"] == "warning"]
+    assert [line["event"] for line in warnings] == ["settings.unknown", "service.exposed"]
+    assert "no API key and no rate limit" in warnings[1]["reason"]
+    assert "REDIS_URI" in warnings[0]["reason"]
+    assert "secret" not in "".join(server.lines)
+
+
+@pytest.mark.parametrize("worker", [[], ["-k", "gthread"]], ids=["own worker", "gthread"])
+def test_a_prefix_does_not_hide_the_service_from_a_health_check(tmp_path: Path, worker: list[str]) -> None:
+    server = Server({"SCRIPT_NAME": "/leadapi"}, tmp_path, ["-c", "python:leadapi.gunicorn", *worker])
+
+    answers = [server.get(path).status for path in ("/ready", "/leadapi/ready", "/leadapi/leads", "//leads")]
+    server.quit()
+
+    assert answers == [200, 200, 200, 404]

@@ -1,12 +1,16 @@
 """Swagger UI at /docs, opened in a real browser."""
 
 import re
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from conftest import Serve
+from conftest import Json, Serve
+from servers import Server
 
 pytestmark = pytest.mark.one_database
 
@@ -17,16 +21,18 @@ if TYPE_CHECKING:
 def test_the_bare_address_leads_to_the_page(client: FlaskClient) -> None:
     response = client.get("/")
 
-    assert (response.status_code, response.headers["Location"]) == (302, "/docs")
+    assert (response.status_code, response.headers["Location"]) == (302, "docs")
 
 
 def test_everything_the_page_needs_is_served_here(client: FlaskClient) -> None:
     html = client.get("/docs").text
 
     needed = re.findall(r' (?:src|href|data-document)="([^"]+)"', html)
-    assert len(needed) == 5
+    assert len(needed) == 6
     for address in needed:
-        with client.get(address) as response:
+        # Relative, because a proxy may serve the page below a prefix.
+        assert not address.startswith("/")
+        with client.get(f"/{address}") as response:
             assert response.status_code == 200, address
     assert "<script>" not in html
 
@@ -60,7 +66,119 @@ def test_a_lead_can_be_captured_from_the_page_under_its_policy(serve: Serve, pag
     assert faults == []
 
 
-@pytest.mark.parametrize("path", ["/docs/start.js", "/docs/assets/swagger-ui.css"])
+class StrippingProxy(BaseHTTPRequestHandler):
+    """A proxy as nginx with `location /leadapi/ { proxy_pass http://service/; }`: it removes the prefix."""
+
+    service: Server
+
+    def do_GET(self) -> None:
+        self.forward()
+
+    def do_POST(self) -> None:
+        self.forward()
+
+    def forward(self) -> None:
+        if not self.path.startswith("/leadapi/"):
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+        path = self.path.removeprefix("/leadapi")
+        answer = self.service.pool.request(self.command, path, body=body, headers=headers, redirect=False)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.data)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def public_url(serve: Serve) -> Iterator[str]:
+    """The URL of a service behind a proxy that removes a prefix."""
+    handler = type("Handler", (StrippingProxy,), {"service": serve(DATABASE_URL="sqlite:///./leads.db")})
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{proxy.server_port}/leadapi"
+    proxy.shutdown()
+    proxy.server_close()
+
+
+def test_a_lead_can_be_captured_from_the_page_behind_a_prefix(public_url: str, page: "Page") -> None:
+    page.goto(f"{public_url}/")
+    operation = page.locator("#operations-leads-createLead")
+    operation.click()
+    operation.get_by_role("button", name="Execute").click()
+    status = operation.locator(".live-responses-table .response .response-col_status")
+    status.wait_for()
+
+    assert page.url.partition("#")[0] == f"{public_url}/docs"
+    assert status.inner_text().startswith("201")
+
+
+def open_docs(page: "Page", url: str) -> None:
+    page.goto(f"{url}/docs")
+    page.locator("#operations-leads-createLead").wait_for()
+
+
+def test_capture_comes_first_and_nothing_asks_for_a_key_without_auth(serve: Serve, page: "Page") -> None:
+    open_docs(page, serve().url)
+
+    shown = [each.get_attribute("id") for each in page.locator(".opblock").all()]
+    assert shown.index("operations-leads-createLead") == 0
+    assert page.locator(".authorization__btn, .btn.authorize").count() == 0
+
+
+def test_the_key_is_kept_on_reload(serve: Serve, page: "Page") -> None:
+    open_docs(page, serve(AUTH="on").url)
+    page.locator(".btn.authorize").click()
+    page.locator(".auth-container input[aria-label=auth-bearer-value]").fill("lk_key")
+    page.locator(".auth-container .btn.authorize").first.click()
+    page.reload()
+    operation = page.locator("#operations-leads-listLeads")
+    operation.click()
+    with page.expect_request("**/leads?*") as sent:
+        operation.get_by_role("button", name="Execute").click()
+
+    assert sent.value.headers["authorization"] == "Bearer lk_key"
+
+
+# The luminance of a colour, and the contrast of an element's text with the page (WCAG 2.2).
+CONTRAST = """element => {
+  const luminance = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255)
+    .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0)
+  const page = luminance(getComputedStyle(document.documentElement).backgroundColor)
+  const text = luminance(getComputedStyle(element).color)
+  return [page, (Math.max(page, text) + 0.05) / (Math.min(page, text) + 0.05)]
+}"""
+
+
+def test_the_page_is_dark_where_the_browser_is(serve: Serve, page: "Page") -> None:
+    page.emulate_media(color_scheme="dark")
+    open_docs(page, serve().url)
+    page.locator("#operations-leads-createLead").click()
+    texts = page.locator("h2.title, .info p, .opblock-summary-description, .header-col, .response-col_status")
+    page.locator(".header-col").first.wait_for()
+
+    measured = [text.evaluate(CONTRAST) for text in texts.all()]
+    assert max(luminance for luminance, _ in measured) < 0.05
+    assert min(contrast for _, contrast in measured) > 4.5
+
+    page.emulate_media(color_scheme="light")
+    page.locator("html:not(.dark-mode)").wait_for()
+
+
+def test_the_description_says_how_to_begin(document: Json) -> None:
+    text = document["info"]["description"]
+
+    for word in ("Quick start", "Idempotency-Key", "`Link`", "`after`", "HTML forms"):
+        assert word in text
+
+
+@pytest.mark.parametrize("path", ["/docs/start.js", "/docs/style.css", "/docs/assets/swagger-ui.css"])
 @pytest.mark.parametrize("name", ["If-Modified-Since", "If-Range"])
 def test_a_date_that_no_calendar_has_does_no_harm(client: FlaskClient, name: str, path: str) -> None:
     headers = {name: "Mon, 01 Jan 99999999999 00:00:00 GMT", "Range": "bytes=0-1"}
