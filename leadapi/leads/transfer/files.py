@@ -1,4 +1,4 @@
-"""Imports one file, from opening it to the last of its rows."""
+"""Import a file, from opening it to its last row."""
 
 import gc
 import io
@@ -16,26 +16,28 @@ import orjson
 
 from leadapi.leads.captures import NewLead
 from leadapi.leads.transfer import progress
-from leadapi.leads.transfer.checks import Refused, check
-from leadapi.leads.transfer.columns import Columns, Misfit
-from leadapi.leads.transfer.imports import RESOLUTIONS, Import, Judge
+from leadapi.leads.transfer.checks import check
+from leadapi.leads.transfer.columns import Columns
+from leadapi.leads.transfer.errors import FileExists, RowError
+from leadapi.leads.transfer.imports import RESOLUTIONS, Import, ParseRow
 from leadapi.leads.transfer.progress import Progress
-from leadapi.leads.transfer.tables import EXTENSIONS, InTheWay, RefusedRows, Row, Table
+from leadapi.leads.transfer.refused import RefusedRows
+from leadapi.leads.transfer.tables import EXTENSIONS, Row, Table
 
 STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How a file is to be imported.
+class Options:
+    """The options of an import.
 
-    :param format: `csv` or `ndjson`; None to find out.
+    :param format: `csv` or `ndjson`; None to recognise it.
     :param encoding: of a file without a byte order mark.
     :param columns: see `columns.Columns`.
     :param on_duplicate: one of `imports.RESOLUTIONS`.
-    :param refused: where refused rows go; None for a file beside the imported one.
+    :param refused: the file for refused rows; None for one beside the imported file.
     :param dry_run: store nothing.
-    :param restart: begin anew, though an earlier run was interrupted.
+    :param restart: do not continue an interrupted run.
     """
 
     format: str | None = None
@@ -49,55 +51,55 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the rows, and where those are that were refused; None where there are none to see."""
+    """The numbers of rows by outcome, and the file of refused rows; None if there is none."""
 
     counts: Progress
     refused: Path | None
 
 
 def import_file(
-    name: str, wishes: Wishes, *, begun: Callable[[Progress], None], moved: Callable[[int, int | None], None]
+    name: str, options: Options, *, begun: Callable[[Progress], None], moved: Callable[[int, int | None], None]
 ) -> Outcome:
-    """Import a file. It can be called again after it was interrupted: what is done is not done twice.
+    """Import a file. If an earlier run was interrupted, continue after the last stored row.
 
-    :param name: its path, or `-` for standard input, which is read once and cannot go on.
-    :param begun: called at the beginning with how far an earlier run came.
-    :param moved: called after each chunk with how many bytes are read, and the size of the file, which is None
-        where it is not known.
-    :raises tables.Unreadable: it is not what it is taken for. A file is read to its end first, so nothing is stored.
-    :raises columns.Unmapped: it is not clear which column is which field.
-    :raises tables.InTheWay: see there.
-    :raises progress.ImportedElsewhere: another process imports the same file.
+    :param name: its path, or `-` for standard input, which cannot be continued.
+    :param begun: called at the beginning with the progress of the interrupted run.
+    :param moved: called after each chunk with the number of bytes that were read, and the size of the file, or
+        None if it is not known.
+    :raises errors.UnreadableFile: the file is not valid. It is read to its end first, so nothing is stored.
+    :raises errors.UnknownColumn: the field of a column is unknown or ambiguous.
+    :raises errors.FileExists: the file for refused rows exists.
+    :raises errors.ImportRunning: another process imports the same file.
     """
-    form = wishes.format or EXTENSIONS.get(Path(name).suffix.lower())
-    with _seldom_collecting(), _opened(name) as (file, size):
+    form = options.format or EXTENSIONS.get(Path(name).suffix.lower())
+    with _rare_garbage_collection(), _opened(name) as (file, size):
         fingerprint = None
         if size is not None:
-            fingerprint = _fingerprint(file, form, wishes)
+            fingerprint = _fingerprint(file, form, options)
             file.seek(0)
-        table = Table(file, format=form, encoding=wishes.encoding)
-        judge = _judge(Columns(table.header, wishes.columns))
-        path = wishes.refused or _beside(name, table.form.format)
+        table = Table(file, format=form, encoding=options.encoding)
+        parse = _parse(Columns(table.header, options.columns))
+        path = options.refused or _default_refused_path(name, table.dialect.format)
         with closing(RefusedRows(path, table)) as refused:
-            if wishes.dry_run:
-                job = Import(judge, RESOLUTIONS[wishes.on_duplicate], refused.add if wishes.refused else _forget)
-                _refuse_overwriting(path if wishes.refused else None)
-                done, steps = Progress(), job.foresee(table)
+            if options.dry_run:
+                job = Import(parse, RESOLUTIONS[options.on_duplicate], refused.add if options.refused else _discard)
+                _refuse_overwriting(path if options.refused else None)
+                done, steps = Progress(), job.simulate(table)
             else:
-                job = Import(judge, RESOLUTIONS[wishes.on_duplicate], refused.add, fingerprint)
-                done = _begin(fingerprint, path, restart=wishes.restart)
+                job = Import(parse, RESOLUTIONS[options.on_duplicate], refused.add, fingerprint)
+                done = _begin(fingerprint, path, restart=options.restart)
                 steps = job.run(islice(table, done.rows, None), done)
             begun(done)
             for step in steps:
                 done = step
                 moved(table.position, size)
         table.release()
-    return Outcome(done, path if done.refused and (wishes.refused or not wishes.dry_run) else None)
+    return Outcome(done, path if done.refused and (options.refused or not options.dry_run) else None)
 
 
 @contextmanager
-def _seldom_collecting() -> Iterator[None]:
-    """Look for circles of objects less often: rows have none, and looking took a fifth of the time."""
+def _rare_garbage_collection() -> Iterator[None]:
+    """Collect reference cycles less often: rows have none, and the collector took a fifth of the time."""
     before = gc.get_threshold()
     gc.set_threshold(50_000, 20, 100)
     try:
@@ -108,7 +110,7 @@ def _seldom_collecting() -> Iterator[None]:
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[Any, int | None]]:
-    """The bytes of a file, and how many they are; None for what is not a file, and can be read only once."""
+    """A file and its size; None for a stream, which can be read only once."""
     if name == STANDARD_INPUT:
         yield sys.stdin.buffer, None
         return
@@ -117,30 +119,30 @@ def _opened(name: str) -> Iterator[tuple[Any, int | None]]:
         yield file, status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _fingerprint(file: BinaryIO | io.RawIOBase, form: str | None, wishes: Wishes) -> str:
-    """What tells this import from others. The file is read to its end, so what is wrong with it is found first."""
-    table = Table(file, format=form, encoding=wishes.encoding)
-    Columns(table.header, wishes.columns)
+def _fingerprint(file: BinaryIO | io.RawIOBase, form: str | None, options: Options) -> str:
+    """A digest of the file and the options. The file is read to its end, which finds errors before rows are stored."""
+    table = Table(file, format=form, encoding=options.encoding)
+    Columns(table.header, options.columns)
     for _ in table:
         pass
-    how = orjson.dumps([form, wishes.encoding, sorted(wishes.columns.items()), wishes.on_duplicate])
+    how = orjson.dumps([form, options.encoding, sorted(options.columns.items()), options.on_duplicate])
     digest = blake2b(table.fingerprint + how, digest_size=32).hexdigest()
     table.release()
     return digest
 
 
-def _judge(columns: Columns) -> Judge:
-    def judge(row: Row) -> tuple[Row, NewLead | None, str]:
+def _parse(columns: Columns) -> ParseRow:
+    def parse(row: Row) -> tuple[Row, NewLead | None, str]:
         try:
             return row, NewLead(check(columns.pick(row))), ""
-        except (Misfit, Refused) as exc:
+        except RowError as exc:
             return row, None, str(exc)
 
-    return judge
+    return parse
 
 
 def _begin(fingerprint: str | None, path: Path, *, restart: bool) -> Progress:
-    """How far an earlier run came, whose file of refused rows goes on, too."""
+    """The progress of an interrupted run, or that of a new one."""
     if fingerprint is None:
         _refuse_overwriting(path)
         return Progress()
@@ -152,14 +154,14 @@ def _begin(fingerprint: str | None, path: Path, *, restart: bool) -> Progress:
 
 
 def _refuse_overwriting(path: Path | None) -> None:
-    # It may have rows that somebody is correcting.
+    # The file may have rows that somebody is correcting.
     if path and path.exists():
-        raise InTheWay(path)
+        raise FileExists(path)
 
 
-def _beside(name: str, form: str) -> Path:
+def _default_refused_path(name: str, form: str) -> Path:
     return Path(f"{'stdin' if name == STANDARD_INPUT else name}.refused.{form}")
 
 
-def _forget(_rows: Any, at: int) -> int:
+def _discard(_rows: Any, at: int) -> int:
     return at

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from conftest import MARKER, MakeApp, body
-from leadapi.leads.transfer.checks import ImportedLeadSchema, Refused, check
-from leadapi.leads.transfer.exports import armed, disarmed
-from leadapi.leads.transfer.tables import RefusedRows, Table
+from leadapi.leads.transfer.checks import ImportedLeadSchema, check
+from leadapi.leads.transfer.errors import RowError
+from leadapi.leads.transfer.formulas import escape_formula, unescape_formula
+from leadapi.leads.transfer.refused import RefusedRows
+from leadapi.leads.transfer.tables import Table
 
 ROW = {"full_name": f"{MARKER} Dée", "email": "z@example.com", "message": 'one\r\n"two"; three'}
 TEXT = 'full_name;email;message\r\n\r\nzebedee Dée;z@example.com;"one\r\n""two""; three"\r\n;;\r\n\r\n'
@@ -168,9 +170,9 @@ def test_a_file_of_refused_rows_says_its_separator_where_its_columns_do_not(brin
 
 @given(st.text(alphabet="'=+-@\t\rab"))
 def test_what_is_disarmed_for_spreadsheets_is_armed_again(value: str) -> None:
-    cell = disarmed(value)
+    cell = escape_formula(value)
 
-    assert armed(cell) == value
+    assert unescape_formula(cell) == value
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
@@ -222,7 +224,7 @@ def checked(fields: dict[str, object]) -> dict[str, object] | None:
     """The fields as the import takes them; None if it refuses them."""
     try:
         return check(fields)
-    except Refused:
+    except RowError:
         return None
 
 
@@ -234,5 +236,5 @@ def test_a_row_is_judged_as_the_schema_judges_it(fields: dict[str, object]) -> N
 
 
 def test_the_schema_says_what_is_wrong_with_each_field() -> None:
-    with pytest.raises(Refused, match=r"^full_name: Length must be between 2 and 255\. status: Must be one of: new, "):
+    with pytest.raises(RowError, match=r"^full_name: Length must be between 2 and 255\. status: Must be one of: new, "):
         check({"full_name": "Z", "email": "z@example.com", "status": "old"})
