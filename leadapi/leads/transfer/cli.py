@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from marshmallow import ValidationError
 
 from leadapi.leads import schemas, service
 from leadapi.leads.transfer import exports, files, imports
+from leadapi.leads.transfer.errors import UnreadableFile
 from leadapi.leads.transfer.output import open_output
 from leadapi.leads.transfer.progress import Progress
 from leadapi.leads.transfer.tables import EXTENSIONS
@@ -31,7 +33,9 @@ def _mapping(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ..
     return options
 
 
-def _encoding(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+def _encoding(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
     try:
         # Some codecs, such as rot13, do not encode text as bytes.
         "".encode(codecs.lookup(value).name)
@@ -48,10 +52,8 @@ def _encoding(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 )
 @click.option(
     "--encoding",
-    default="utf-8",
     callback=_encoding,
-    show_default=True,
-    help="Of a file without a byte order mark, e.g. cp1252.",
+    help="Of a file without a byte order mark, e.g. latin2.  [default: utf-8, or cp1252 if it cannot be UTF-8]",
 )
 @click.option(
     "--map",
@@ -59,7 +61,8 @@ def _encoding(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     multiple=True,
     metavar="COLUMN=FIELD",
     callback=_mapping,
-    help="The field of a column; attributes.NAME for an attribute, - to leave it out. May be repeated.",
+    help="The field of a column; attributes.NAME for an attribute, - to leave it out. COLUMN is a name, #NUMBER, or"
+    " several of them joined by +. May be repeated.",
 )
 @click.option(
     "--on-duplicate",
@@ -78,15 +81,21 @@ def _encoding(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 def import_command(file: str, **options: Any) -> None:
     """Import leads from FILE: CSV or NDJSON, - for standard input.
 
-    Columns are recognised by their names; Full Name is full_name. Columns that are no field of a lead become
-    attributes. After an interruption, the same command continues where the import stopped.
+    Columns are recognised by their names: Full Name is full_name, and so are First Name and Last Name together.
+    Columns that are no field of a lead become attributes. Guesses are shown before anything is stored; --dry-run
+    stores nothing. After an interruption, the same command continues where the import stopped.
 
     The exit status is 0 if every row was accepted, and 1 if rows were refused or the import failed.
     """
     schema.require_current()
     started = time.monotonic()
-    with _bar() as moved:
-        outcome = files.import_file(file, files.Options(**options), begun=_tell_start, moved=moved)
+    after_interrupt = "Nothing was stored." if options["dry_run"] else "The same command continues where it stopped."
+    with _exit_on_interrupt(after_interrupt), _bar() as advance:
+        listener = files.Listener(notify=partial(click.echo, err=True), begin=_tell_start, advance=advance)
+        try:
+            outcome = files.import_file(file, files.Options(**options), listener)
+        except UnreadableFile as exc:
+            raise click.ClickException(f"{file}: {exc}") from exc
     click.echo(_summary(outcome.counts, time.monotonic() - started, dry_run=options["dry_run"]))
     if outcome.refused:
         click.echo(
@@ -112,7 +121,8 @@ def import_command(file: str, **options: Any) -> None:
 @click.option("--created-from", help="Only those captured at this time or later, such as 2026-02-28T10:00:00Z.")
 @click.option("--created-to", help="Only those captured at this time or earlier.")
 @click.option("--sort", help="id for the oldest first, which is the default; -id for the newest.")
-def export_command(output: Path | None, **options: Any) -> None:
+@click.option("--bom", is_flag=True, help="Begin CSV with a byte order mark, by which Excel recognises UTF-8.")
+def export_command(output: Path | None, *, bom: bool, **options: Any) -> None:
     """Write the leads of one moment to standard output or a file.
 
     The file can be imported again.
@@ -128,12 +138,16 @@ def export_command(output: Path | None, **options: Any) -> None:
         name, (text, *_) = next(iter(wrong.items()))
         raise click.UsageError(f"--{name.replace('_', '-')}: {text}") from exc
     # Keep log lines out of the output.
-    with open_output(output) as file, redirect_stdout(sys.stderr):
+    with (
+        _exit_on_interrupt("An export starts anew when the command is run again."),
+        open_output(output) as file,
+        redirect_stdout(sys.stderr),
+    ):
         schema.require_current()
         file_format = args.pop("format", "csv")
         export = service.export_leads(file_format=file_format, **args)
         with closing(export):
-            file.writelines(exports.WRITERS[file_format](export.chunks))
+            file.writelines(exports.WRITERS[file_format](export.chunks, bom=bom))
         file.flush()
 
 
@@ -143,19 +157,28 @@ def _tell_start(done: Progress) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int, int | None], None]]:
+def _exit_on_interrupt(advice: str) -> Iterator[None]:
+    """Exit on Ctrl-C with the status that shells use for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. {advice}", err=True)
+        click.get_current_context().exit(130)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
     """A progress bar, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _position, _size: None
         return
     with click.progressbar(length=1, label="Importing", file=sys.stderr) as bar:
 
-        def moved(position: int, size: int | None) -> None:
-            # The size of a stream is not known.
-            bar.length = size or position + 1
+        def advance(position: int, size: int) -> None:
+            bar.length = size
             bar.update(position - bar.pos)
 
-        yield moved
+        yield advance
 
 
 def _summary(counts: Progress, seconds: float, *, dry_run: bool) -> str:

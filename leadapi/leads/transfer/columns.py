@@ -1,73 +1,58 @@
-"""Which column of a file is which field of a lead."""
+"""Turn the rows of a file into the fields of leads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from leadapi.leads.fields import Attributes
-from leadapi.leads.models import IMPORTED
 from leadapi.leads.transfer.errors import RowError, UnknownColumn
 from leadapi.leads.transfer.formulas import unescape_formula
-from leadapi.leads.transfer.tables import BrokenLine, Row, normalize_name
-from leadapi.web.fields import MAX_FIELDS
+from leadapi.leads.transfer.headers import Plan, StateColumn, make_plan
+from leadapi.leads.transfer.mapping import ATTRIBUTE, parse_targets
+from leadapi.leads.transfer.tables import BrokenLine, Row
+from leadapi.leads.transfer.values import read_status, read_time
 
-REQUIRED = ("full_name", "email")
-ATTRIBUTE = "attributes."
-# The target of a column that is left out.
-DROPPED = "-"
-
-_own = {normalize_name(name): name for name in IMPORTED} | {"id": DROPPED}
+# As good as null.
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+# Each row of NDJSON can have other names. This many sets of names are remembered, and this many notices given.
+MAX_PLANS = 1000
+MAX_NOTICES = 50
 
 
 class Columns:
     """Maps the columns of a file to the fields of a lead.
 
-    :param header: the columns' names; None where each row names its own.
-    :param mapping: from the name of a column to a field, to `attributes.NAME`, or to `-` to leave it out.
-    :raises UnknownColumn: the field of a column is unknown or ambiguous.
+    :param header: the columns' names; None if each row names its own.
+    :param options: from columns to a field, to `attributes.NAME`, or to `-` to leave them out.
+    :param addresses: see `headers.make_plan`.
+    :raises UnknownColumn: the field of a column is unknown.
     """
 
-    def __init__(self, header: Sequence[str] | None, mapping: Mapping[str, str]) -> None:
-        self._mapping: dict[str, str] = {}
-        for name, field in mapping.items():
-            target = (
-                _own.get(normalize_name(field)) if normalize_name(field) in map(normalize_name, IMPORTED) else field
-            )
-            if target not in (*IMPORTED, DROPPED) and not _is_attribute(str(target)):
-                raise UnknownColumn(
-                    f"There is no field {field!r}; the fields are {', '.join(IMPORTED)} and attributes.NAME."
-                )
-            self._mapping[normalize_name(name)] = str(target)
-        self._targets: dict[str, str | None] = {}
+    def __init__(
+        self, header: Sequence[str] | None, options: Mapping[str, str], addresses: Sequence[int | str] = ()
+    ) -> None:
+        self._targets = parse_targets(options)
+        self._addresses = addresses
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._notices: dict[str, None] = {}
+        # Examples of values that are no status or time, by column.
+        self._foreign: dict[tuple[str, str], str] = {}
+        self._plan = Plan()
         if header is not None:
+            self._plan = make_plan(header, self._targets, addresses=addresses, is_table=True)
             self._width = len(header)
-            self._cells = self._placed(header)
+            self._add_notices(self._plan)
+        self.has_notices_in_rows = header is None or bool(self._plan.states)
 
-    def _placed(self, header: Sequence[str]) -> list[tuple[int, str | None, str | None]]:
-        """The number of each cell that is read, with its field or attribute; a cell with neither must be empty."""
-        if len(header) > MAX_FIELDS:
-            raise UnknownColumn(f"The file has more than {MAX_FIELDS} columns.")
-        seen: dict[str, str] = {}
-        cells: list[tuple[int, str | None, str | None]] = []
-        for number, name in enumerate(header):
-            target = self._target(name)
-            if target is None and name.strip():
-                raise UnknownColumn(f"No attribute can have the name of column {number + 1}; use --map.")
-            if target != DROPPED:
-                is_attribute = bool(target) and str(target).startswith(ATTRIBUTE)
-                attribute = str(target).removeprefix(ATTRIBUTE) if is_attribute else None
-                cells.append((number, None if is_attribute else target, attribute))
-            # Names of columns that are left out must be unique, too: --map could not refer to them.
-            key = f"{normalize_name(name)}, which is left out" if target == DROPPED else target
-            if key and key in seen:
-                raise UnknownColumn(f"Two columns are {key}: {seen[key]!r} and {name!r}. Use --map to tell them apart.")
-            seen[key or ""] = name
-        if missing := [name for name in REQUIRED if name not in seen]:
-            raise UnknownColumn(f"No column is {' or '.join(missing)}. Name one: --map COLUMN={missing[0]}")
-        if unknown := [name for name in self._mapping if name not in map(normalize_name, header)]:
-            raise UnknownColumn(f"--map names a column that the file does not have: {unknown[0]!r}.")
-        return cells
+    @property
+    def notices(self) -> list[str]:
+        """One sentence about each guess, for the rows that were picked so far."""
+        foreign = [
+            f"Some values of {attribute!r}, such as {example[:100]!r}, are not a"
+            f" {'status of a lead' if field == 'status' else 'time with a zone'} and become attributes."
+            for (field, attribute), example in self._foreign.items()
+        ]
+        return [*self._notices, *foreign][:MAX_NOTICES]
 
     def pick(self, row: Row) -> dict[str, Any]:
         """The fields of a row, not yet validated.
@@ -75,69 +60,78 @@ class Columns:
         :raises RowError: the row does not have the columns of the file.
         """
         if isinstance(row, list):
-            return self._pick_cells(row)
+            if len(row) != self._width:
+                row = self._fitted(row)
+            if "'" in "".join(row):
+                row = list(map(unescape_formula, row))
+            return self._read(self._plan, row)
         if isinstance(row, BrokenLine):
             raise RowError("This line is not a JSON object.")
-        return self._pick_named(row)
+        # 0 and False are not empty. In a list, they are read, and the check refuses them.
+        cells = [value or (None if value in EMPTY else [value]) for value in row.values()]
+        return self._read(self._plan_of(tuple(row)), cells)
 
-    def _pick_cells(self, row: list[str]) -> dict[str, Any]:
-        if len(row) != self._width:
+    def _fitted(self, row: list[str]) -> list[str]:
+        """The row with as many cells as there are columns: programs leave out empty cells at the end."""
+        if any(row[self._width :]):
             raise RowError(f"The row has {len(row)} cells, and the file has {self._width} columns.")
-        given: dict[str, Any] = {}
-        others: dict[str, str] = {}
-        for number, name, attribute in self._cells:
-            if cell := row[number]:
-                if cell[0] == "'":
-                    cell = unescape_formula(cell)
-                if name:
-                    given[name] = cell
-                elif attribute:
-                    others[attribute] = cell
-                else:
-                    raise RowError(f"Cell {number + 1} is not empty, and its column has no name.")
-        if "attributes" in given:
-            given["attributes"] = _object(given["attributes"])
+        return row[: self._width] + [""] * (self._width - len(row))
+
+    def _plan_of(self, names: tuple[str, ...]) -> Plan:
+        plan = self._plans.get(names)
+        if plan is None:
+            try:
+                plan = make_plan(names, self._targets, addresses=self._addresses, is_table=False)
+            except UnknownColumn as exc:
+                raise RowError(str(exc)) from exc
+            if len(self._plans) < MAX_PLANS:
+                self._plans[names] = plan
+            self._add_notices(plan)
+        return plan
+
+    def _add_notices(self, plan: Plan) -> None:
+        if len(self._notices) < MAX_NOTICES:
+            self._notices |= dict.fromkeys(plan.notices)
+
+    def _read(self, plan: Plan, cells: Sequence[Any]) -> dict[str, Any]:
+        given = {name: cell for index, name in plan.fields if (cell := cells[index])}
+        others = {name: cell for index, name in plan.attributes if (cell := cells[index])}
+        for indices, target in plan.joined:
+            if value := _join([cells[index] for index in indices if cells[index]]):
+                place = others if target.startswith(ATTRIBUTE) else given
+                place[target.removeprefix(ATTRIBUTE)] = value
+        for column in plan.states:
+            if cells[column.index]:
+                self._read_state(column, cells[column.index], given, others)
+        if "attributes" in given and plan is self._plan:
+            given["attributes"] = _parse_object(given["attributes"])
             # Programs write null for no attributes.
             if given["attributes"] is None:
                 del given["attributes"]
-        return _joined(given, others)
+        return _merge_attributes(given, others) if others else given
 
-    def _pick_named(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        given: dict[str, Any] = {}
-        others: dict[str, Any] = {}
-        for name, value in row.items():
-            target = self._target(name)
-            if target is None:
-                raise RowError("No attribute can have the name of one of the fields; use --map.")
-            if value is None or target == DROPPED:
-                continue
-            place, key = (others, target.removeprefix(ATTRIBUTE)) if target.startswith(ATTRIBUTE) else (given, target)
-            if key in place:
-                raise RowError(f"Two fields are {target}.")
-            place[key] = value
-        return _joined(given, others)
-
-    def _target(self, name: str) -> str | None:
-        """The field, attribute or `-` that a column stands for; None if its name cannot be that of an attribute."""
-        if name in self._targets:
-            return self._targets[name]
-        key = normalize_name(name)
-        target = self._mapping.get(key) or _own.get(key) or f"{ATTRIBUTE}{name.strip()}"
-        found = target if target in (*IMPORTED, DROPPED) or _is_attribute(target) else None
-        # Bounded, because each row of NDJSON can have other names.
-        if len(self._targets) < 10 * MAX_FIELDS:
-            self._targets[name] = found
-        return found
+    def _read_state(self, column: StateColumn, cell: Any, given: dict[str, Any], others: dict[str, Any]) -> None:
+        value = cell
+        if isinstance(cell, str):
+            value = read_status(cell) if column.field == "status" else read_time(cell, is_utc=column.is_utc)
+        if value is not None:
+            # The check refuses values that are not texts.
+            given[column.field] = value
+        elif cell.strip():
+            others[column.attribute] = cell
+            if len(self._foreign) < MAX_NOTICES:
+                self._foreign.setdefault((column.field, column.attribute), cell)
 
 
-def _is_attribute(target: str) -> bool:
-    name = target.removeprefix(ATTRIBUTE)
-    # Arguments of a command that are not valid in the encoding of the terminal contain surrogates.
-    is_text = name.encode(errors="ignore").decode() == name
-    return target.startswith(ATTRIBUTE) and bool(Attributes.named.fullmatch(name)) and is_text
+def _join(parts: list[Any]) -> Any:
+    """The parts as one text. The check refuses a part that is not a text."""
+    for part in parts:
+        if not isinstance(part, str):
+            return part
+    return " ".join(filter(None, map(str.strip, parts)))
 
 
-def _object(cell: str) -> Any:
+def _parse_object(cell: str) -> Any:
     """The JSON value of a cell; the cell itself if it is not JSON."""
     try:
         return orjson.loads(cell)
@@ -145,13 +139,11 @@ def _object(cell: str) -> Any:
         return cell
 
 
-def _joined(given: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+def _merge_attributes(given: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
     """The fields, with the attributes that have their own columns added.
 
     :raises RowError: an attribute occurs twice.
     """
-    if not others:
-        return given
     attributes = given.setdefault("attributes", {})
     # The check refuses a value that is not an object.
     if isinstance(attributes, dict):

@@ -31,7 +31,7 @@ ParseRow = Callable[[Any], ParsedRow]
 Refuse = Callable[[list[tuple[Any, str]], int], int]
 
 _taken = select(leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
-_simulaten = text("SELECT email_key FROM simulaten WHERE email_key IN :keys").bindparams(
+_simulated = text("SELECT email_key FROM simulated WHERE email_key IN :keys").bindparams(
     bindparam("keys", expanding=True)
 )
 
@@ -43,13 +43,13 @@ class Import:
     :param parse: turns a row into a lead.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param refuse: called in the transaction that stores the other rows of the chunk.
-    :param fingerprint: identifies the file and the options; None for a stream that cannot be read again.
+    :param fingerprint: identifies the file and the options; empty for a simulation.
     """
 
     parse: ParseRow
     resolution: str | None
     refuse: Refuse
-    fingerprint: str | None = None
+    fingerprint: str = ""
 
     def run(self, rows: Iterable[Any], done: Progress) -> Iterator[Progress]:
         """Store rows and commit, chunk by chunk; yield the progress after each.
@@ -62,16 +62,14 @@ class Import:
         while chunk := list(map(self.parse, islice(rest, CHUNK))):
             done = self._store(chunk, done)
             yield done
-        if self.fingerprint:
-            progress.end(self.fingerprint)
+        progress.end(self.fingerprint)
 
     @storage.retries_deadlocks
     def _store(self, chunk: list[ParsedRow], done: Progress) -> Progress:
         after = replace(done, rows=done.rows + len(chunk))
         new_leads = [new for _, new, _ in chunk if new]
         with storage.write(patience=PATIENCE_SECONDS) as tx:
-            if self.fingerprint:
-                progress.require(tx, self.fingerprint, done)
+            progress.require(tx, self.fingerprint, done)
             outcomes = iter(captures.capture(new_leads, by=OPERATOR, on_repeat=self.resolution, within=tx))
             refused = []
             for row, new, reason in chunk:
@@ -81,8 +79,7 @@ class Import:
             if refused:
                 after.refused += len(refused)
                 after.refused_bytes = self.refuse(refused, done.refused_bytes)
-            if self.fingerprint:
-                progress.keep(tx, self.fingerprint, after)
+            progress.keep(tx, self.fingerprint, after)
         return after
 
     def _count(self, outcome: Capture, counts: Progress) -> str:
@@ -105,19 +102,19 @@ class Import:
         rest = iter(rows)
         with storage.read() as connection:
             # The addresses of earlier rows are kept in a table, because they may not fit into memory.
-            connection.execute(text("CREATE TEMPORARY TABLE simulaten (email_key TEXT PRIMARY KEY)"))
+            connection.execute(text("CREATE TEMPORARY TABLE simulated (email_key TEXT PRIMARY KEY)"))
             try:
                 while chunk := list(map(self.parse, islice(rest, CHUNK))):
                     keys = [email_key(new.fields["email"]) if new else None for _, new, _ in chunk]
                     wanted = {"keys": sorted(filter(None, keys))}
-                    taken = {*connection.scalars(_taken, wanted), *connection.scalars(_simulaten, wanted)}
+                    taken = {*connection.scalars(_taken, wanted), *connection.scalars(_simulated, wanted)}
                     free = set(wanted["keys"]) - taken
                     if free:
-                        connection.execute(text("INSERT INTO simulaten VALUES (:key)"), [{"key": key} for key in free])
+                        connection.execute(text("INSERT INTO simulated VALUES (:key)"), [{"key": key} for key in free])
                     done = self._simulate_chunk(chunk, keys, free, done)
                     yield done
             finally:
-                connection.execute(text("DROP TABLE simulaten"))
+                connection.execute(text("DROP TABLE simulated"))
 
     def _simulate_chunk(
         self, chunk: list[ParsedRow], keys: list[str | None], free: set[str], done: Progress

@@ -18,10 +18,13 @@ class RefusedRows:
     """Writes refused rows in the dialect of the imported file, with the reason in a last column.
 
     The file is created with the first refused row, and only its owner can read it, because it has personal data.
+
+    :param continues: whether an interrupted run may have created the file.
     """
 
-    def __init__(self, path: Path, table: Table) -> None:
+    def __init__(self, path: Path, table: Table, *, continues: bool = False) -> None:
         self.path = path
+        self._continues = continues
         self._dialect = table.dialect
         self._header = table.header
         self._file: io.RawIOBase | None = None
@@ -36,8 +39,7 @@ class RefusedRows:
         is_first = self._file is None
         size = at
         if self._file is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = io.FileIO(os.open(self.path, flags, 0o600), "r+")
+            self._file = self._open()
             size = os.fstat(self._file.fileno()).st_size
             # If the file was removed meanwhile, it starts anew instead of with zeros.
             at = at if size else 0
@@ -56,6 +58,17 @@ class RefusedRows:
             data = data[self._file.write(data) :]
         os.fsync(self._file.fileno())
         return self._file.tell()
+
+    def _open(self) -> io.FileIO:
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            # O_EXCL: never write personal data to a file that somebody else has prepared.
+            handle = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as exc:
+            if not self._continues:
+                raise FileExists(self.path) from exc
+            handle = os.open(self.path, flags)
+        return io.FileIO(handle, "r+")
 
     def close(self) -> None:
         """Close the file, if it was opened."""
