@@ -4,7 +4,7 @@ import codecs
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -172,11 +172,14 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda _position, _size: None
         return
-    with click.progressbar(length=1, label="Importing", file=sys.stderr) as bar:
+    with ExitStack() as stack:
+        bars: list[Any] = []
 
         def advance(position: int, size: int) -> None:
-            bar.length = size
-            bar.update(position - bar.pos)
+            # The bar is drawn after the notices.
+            if not bars:
+                bars.append(stack.enter_context(click.progressbar(length=size, label="Importing", file=sys.stderr)))
+            bars[0].update(position - bars[0].pos)
 
         yield advance
 

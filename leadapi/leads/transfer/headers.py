@@ -188,8 +188,7 @@ class _Planner:
         self._add((chosen,), target)
         if others := [repr(self.names[index]) for index in candidates if index != chosen]:
             self.plan.notices.append(
-                f"{self.names[chosen]!r} is taken as {target}. It could also be {', '.join(others)}, which stays as"
-                " attributes; --map chooses another."
+                f"{self.names[chosen]!r} is taken as {target}. It could also be {', '.join(others)}; choose with --map."
             )
 
     def _is_own(self, index: int, target: str) -> bool:

@@ -202,3 +202,25 @@ def test_the_umask_does_not_open_refused_rows(app: Flask, tmp_path: Path) -> Non
         os.umask(old)
 
     assert (tmp_path / "people.csv.refused.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_terminal_shows_notices_before_the_progress(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(b"Name,Email\nZo,z@example.com\n")
+    reader, terminal = os.openpty()
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "flask", "leads", "import", str(path)],
+        cwd=tmp_path,
+        env=os.environ | {"DATABASE_URL": "sqlite://", "FLASK_APP": str(ROOT / "wsgi.py"), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        check=False,
+    )
+
+    shown = os.read(reader, 10_000).decode()
+    os.close(reader)
+    os.close(terminal)
+    assert ended.returncode == 0
+    assert 0 <= shown.index("'Name' is full_name.\r\n") < shown.index("Importing")
+    assert "100%" in shown
