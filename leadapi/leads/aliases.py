@@ -8,23 +8,29 @@ FIRST_NAME, NAME, LAST_NAME = "first_name", "name", "last_name"
 
 SPELLINGS = {
     "full_name": """
-        full name, your name, your full name, contact name, customer name, client name, lead name,
+        full name, your name, your full name, contact name, customer name, client name, lead name, person name,
+        invitee name, attendee name, respondent name, submitter name, name first last,
+        what is your name, what's your name, what is your full name, what's your full name,
         vollständiger name, ihr name, dein name, name und vorname, vor- und nachname,
         nom complet, votre nom, nom et prénom, prénom et nom, nombre completo, su nombre, tu nombre, nombre y apellidos,
         nome completo, seu nome, il tuo nome, nome e cognome, volledige naam, uw naam, je naam, imię i nazwisko
     """,
     FIRST_NAME: """
-        first name, f name, given name, forename, your first name, vorname, ihr vorname, prénom, votre prénom,
+        first name, f name, given name, forename, your first name, name first, contact first name, invitee first name,
+        vorname, ihr vorname, prénom, votre prénom,
         primer nombre, primeiro nome, voornaam, imię
     """,
     NAME: "name, nom, nombre, nome, naam",
     LAST_NAME: """
-        last name, l name, surname, family name, your last name, nachname, ihr nachname, familienname,
+        last name, l name, surname, family name, your last name, name last, contact last name, invitee last name,
+        nachname, ihr nachname, familienname,
         nom de famille, apellido, apellidos, sobrenome, apelido, cognome, achternaam, nazwisko
     """,
     "email": """
         email, email address, your email, your email address, email id, mail, mail address, contact email, user email,
-        work email, business email, company email, personal email, primary email, email 1,
+        work email, business email, company email, personal email, primary email, email 1, email 1 value, person email,
+        customer email, client email, lead email, invitee email, attendee email, respondent email,
+        what is your email, what's your email, what is your email address, what's your email address,
         e-mail-adresse, mailadresse, ihre e-mail, ihre e-mail-adresse, deine e-mail,
         courriel, adresse e-mail, adresse mail, adresse électronique, votre e-mail, votre adresse e-mail,
         correo, correo electrónico, dirección de correo electrónico, su correo, tu correo, su email, tu email,
@@ -34,19 +40,33 @@ SPELLINGS = {
     """,
     "company": """
         company, company name, your company, company / account, account name, organization, organisation,
-        organization name, organisation name, business name,
+        organization name, organisation name, business name, associated company, contact company,
         firma, firmenname, unternehmen, ihre firma, ihr unternehmen, entreprise, société, nom de l'entreprise,
         empresa, nombre de la empresa, compañía, nome da empresa, azienda, società, ragione sociale,
         bedrijf, bedrijfsnaam, nazwa firmy
     """,
     "message": """
-        message, your message, comment, comments, your comment, your comments, enquiry, inquiry, your enquiry,
+        message, your message, comment, comments, your comment, your comments, comment or message, enquiry, inquiry,
+        your enquiry,
         your inquiry, nachricht, ihre nachricht, deine nachricht, kommentar, anfrage, ihre anfrage,
         votre message, commentaire, commentaires, mensaje, su mensaje, tu mensaje, comentario, comentarios,
         mensagem, sua mensagem, comentário, messaggio, il tuo messaggio, commento,
         bericht, uw bericht, je bericht, opmerking, opmerkingen, wiadomość, treść wiadomości, twoja wiadomość
     """,
     "source": "source, lead source",
+}
+# Files have the status and the times of a lead, too. A sender of a form may not give them.
+COLUMN_SPELLINGS = {
+    "status": "status, lead status, contact status",
+    "created_at": """
+        created at, created, created time, created date, created on, create date, creation date, date created,
+        date added, added at, submitted at, submitted on, submitted, submit date, submit time, submission date,
+        submission time, date submitted, lead submit time, lead created time, entry date, timestamp
+    """,
+    "updated_at": """
+        updated at, updated, updated time, updated on, update date, date updated, modified at, modified time,
+        modified date, date modified, last modified, last modified date, last updated
+    """,
 }
 
 
@@ -58,11 +78,22 @@ def field_of(label: str) -> str | None:
     text = label[:200]
     if text.endswith("]"):
         text = text[:-1].rpartition("[")[2]
-    return _fields.get(_normalize(text))
+    return _fields.get(normalize_label(text))
 
 
-def _normalize(label: str) -> str:
+def field_of_column(label: str) -> str | None:
+    """As `field_of`, for the columns of files, which have more fields."""
+    return _columns.get(normalize_label(label[:200])) or field_of(label)
+
+
+def normalize_label(label: str) -> str:
+    """The letters and digits of a label, without case and accents."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", label.casefold())))
 
 
-_fields = {_normalize(spelling): field for field, spellings in SPELLINGS.items() for spelling in spellings.split(",")}
+def _by_spelling(spellings: dict[str, str]) -> dict[str, str]:
+    return {normalize_label(text): field for field, texts in spellings.items() for text in texts.split(",")}
+
+
+_fields = _by_spelling(SPELLINGS)
+_columns = _by_spelling(COLUMN_SPELLINGS)

@@ -199,6 +199,10 @@ class LeadExportArgsSchema(LeadFilterArgsSchema):
         validate=validate.OneOf(["csv", "ndjson"]),
         metadata={"description": "The kind of file, for clients that cannot set Accept."},
     )
+    bom = fields.String(
+        validate=validate.OneOf(["0", "1"]),
+        metadata={"description": "1 for a byte order mark in CSV, by which Excel recognises UTF-8."},
+    )
 
 
 class LeadPageSchema(ShownSchema):

@@ -250,13 +250,13 @@ def _page(page: LeadPage) -> Response:
     return Response(body, 200, next_link(page.next_after), mimetype="application/json")
 
 
-def _download(*, format: str | None = None, **args: Any) -> Response:  # noqa: A002  # the parameter's public name
+def _download(*, format: str | None = None, bom: str = "0", **args: Any) -> Response:  # noqa: A002  # the parameter's public name
     """A file that is written while it is sent."""
     media_type = accepted(exports.MEDIA_TYPES, format)
     extension = exports.MEDIA_TYPES[media_type]
     export = service.export_leads(file_format=extension, **args)
     response = Response(
-        exports.WRITERS[extension](export.chunks),
+        exports.WRITERS[extension](export.chunks, bom=bom == "1"),
         mimetype=media_type,
         headers={"Content-Disposition": f"attachment; filename=leads.{extension}"},
     )

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from leadapi.leads.schemas import NewLeadSchema, Status
+from leadapi.leads.transfer.errors import RowError
 from leadapi.web.fields import Instant
 from leadapi.web.parsing import flat
 
@@ -18,7 +19,7 @@ class Second(Instant):
 
 
 class ImportedLeadSchema(NewLeadSchema):
-    """A lead with the state that it has elsewhere.
+    """A lead with the status and the times that it has elsewhere.
 
     `updated_at` may be before `created_at`: the clocks of two hosts differ, and exports contain such leads.
     """
@@ -28,10 +29,6 @@ class ImportedLeadSchema(NewLeadSchema):
     updated_at = Second()
 
 
-class Refused(Exception):
-    """The row is not a lead; the message names every field that is wrong."""
-
-
 _schema = ImportedLeadSchema()
 _REQUIRED = frozenset(name for name, field in _schema.fields.items() if field.required)
 
@@ -39,7 +36,7 @@ _REQUIRED = frozenset(name for name, field in _schema.fields.items() if field.re
 def check(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the lead that a row gives: some of `models.IMPORTED`.
 
-    :raises Refused: the row is not a lead.
+    :raises RowError: a field is invalid or missing.
     """
     try:
         # Field by field costs half as much as `Schema.load`. The schema then names all faults of a faulty row.
@@ -54,5 +51,5 @@ def _load(given: Mapping[str, Any]) -> dict[str, Any]:
         lead: dict[str, Any] = _schema.load(given)
     except ValidationError as exc:
         wrong = flat(exc.messages_dict)
-        raise Refused(" ".join(f"{name}: {text}" for name, texts in wrong.items() for text in texts)) from exc
+        raise RowError(" ".join(f"{name}: {text}" for name, texts in wrong.items() for text in texts)) from exc
     return lead

@@ -1,164 +1,153 @@
-"""Which column of a file is which field of a lead."""
+"""Turn the rows of a file into the fields of leads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from leadapi.leads.fields import Attributes
-from leadapi.leads.models import IMPORTED
-from leadapi.leads.transfer.exports import armed
-from leadapi.leads.transfer.tables import Broken, Row, plain
-from leadapi.web.fields import MAX_FIELDS
+from leadapi.leads.transfer.errors import RowError, UnknownColumn
+from leadapi.leads.transfer.formulas import unescape_formula
+from leadapi.leads.transfer.headers import Plan, StateColumn, make_plan
+from leadapi.leads.transfer.mapping import ATTRIBUTE, parse_targets
+from leadapi.leads.transfer.tables import BrokenLine, Row
+from leadapi.leads.transfer.values import read_status, read_time
 
-REQUIRED = ("full_name", "email")
-ATTRIBUTE = "attributes."
-# What stands for no field at all.
-DROPPED = "-"
-
-_own = {plain(name): name for name in IMPORTED} | {"id": DROPPED}
-
-
-class Unmapped(Exception):
-    """The columns cannot be told; the message is a sentence for who made the file."""
-
-
-class Misfit(Exception):
-    """A row does not have the columns of the file; the message is a sentence for who made the file."""
+# As good as null.
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+# Each row of NDJSON can have other names. This many sets of names are remembered, and this many notices given.
+MAX_PLANS = 1000
+MAX_NOTICES = 50
 
 
 class Columns:
-    """From the columns of a file to the fields of a lead.
+    """Maps the columns of a file to the fields of a lead.
 
-    :param header: the columns' names; None where each row names its own.
-    :param wishes: from the name of a column to a field, to `attributes.x`, or to `-` for none.
-    :raises Unmapped: a column or a field cannot be told.
+    :param header: the columns' names; None if each row names its own.
+    :param options: from columns to a field, to `attributes.NAME`, or to `-` to leave them out.
+    :param addresses: see `headers.make_plan`.
+    :raises UnknownColumn: the field of a column is unknown.
     """
 
-    def __init__(self, header: Sequence[str] | None, wishes: Mapping[str, str]) -> None:
-        self._wishes: dict[str, str] = {}
-        for name, wish in wishes.items():
-            target = _own.get(plain(wish)) if plain(wish) in map(plain, IMPORTED) else wish
-            if target not in (*IMPORTED, DROPPED) and not _is_attribute(str(target)):
-                raise Unmapped(f"There is no field {wish!r}; the fields are {', '.join(IMPORTED)} and attributes.NAME.")
-            self._wishes[plain(name)] = str(target)
-        self._targets: dict[str, str | None] = {}
+    def __init__(
+        self, header: Sequence[str] | None, options: Mapping[str, str], addresses: Sequence[int | str] = ()
+    ) -> None:
+        self._targets = parse_targets(options)
+        self._addresses = addresses
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._notices: dict[str, None] = {}
+        # Examples of values that are no status or time, by column.
+        self._foreign: dict[tuple[str, str], str] = {}
+        self._plan = Plan()
         if header is not None:
+            self._plan = make_plan(header, self._targets, addresses=addresses, is_table=True)
             self._width = len(header)
-            self._cells = self._placed(header)
+            self._add_notices(self._plan)
+        self.has_notices_in_rows = header is None or bool(self._plan.states)
 
-    def _placed(self, header: Sequence[str]) -> list[tuple[int, str | None, str | None]]:
-        """The place of each cell that is taken, and which field or attribute it is; if neither, it must be empty."""
-        if len(header) > MAX_FIELDS:
-            raise Unmapped(f"The file has more than {MAX_FIELDS} columns.")
-        seen: dict[str, str] = {}
-        cells: list[tuple[int, str | None, str | None]] = []
-        for number, name in enumerate(header):
-            target = self._target(name)
-            if target is None and name.strip():
-                raise Unmapped(f"No attribute can have the name of column {number + 1}; use --map.")
-            if target != DROPPED:
-                is_attribute = bool(target) and str(target).startswith(ATTRIBUTE)
-                attribute = str(target).removeprefix(ATTRIBUTE) if is_attribute else None
-                cells.append((number, None if is_attribute else target, attribute))
-            # Of a column that is not taken there must be only one, too: who refers to it would not know which.
-            key = f"{plain(name)}, which is left out" if target == DROPPED else target
-            if key and key in seen:
-                raise Unmapped(f"Two columns are {key}: {seen[key]!r} and {name!r}. Use --map to tell them apart.")
-            seen[key or ""] = name
-        if missing := [name for name in REQUIRED if name not in seen]:
-            raise Unmapped(f"No column is {' or '.join(missing)}. Name one: --map COLUMN={missing[0]}")
-        if unknown := [name for name in self._wishes if name not in map(plain, header)]:
-            raise Unmapped(f"--map names a column that the file does not have: {unknown[0]!r}.")
-        return cells
+    @property
+    def notices(self) -> list[str]:
+        """One sentence about each guess, for the rows that were picked so far."""
+        foreign = [
+            f"Some values of {attribute!r}, such as {example[:100]!r}, are not a"
+            f" {'status of a lead' if field == 'status' else 'time with a zone'} and become attributes."
+            for (field, attribute), example in self._foreign.items()
+        ]
+        return [*self._notices, *foreign][:MAX_NOTICES]
 
     def pick(self, row: Row) -> dict[str, Any]:
-        """The fields that a row gives, as it gives them.
+        """The fields of a row, not yet validated.
 
-        :raises Misfit: it has other columns than the file.
+        :raises RowError: the row does not have the columns of the file.
         """
         if isinstance(row, list):
-            return self._pick_cells(row)
-        if isinstance(row, Broken):
-            raise Misfit("This line is not a JSON object.")
-        return self._pick_named(row)
+            if len(row) != self._width:
+                row = self._fitted(row)
+            if "'" in "".join(row):
+                row = list(map(unescape_formula, row))
+            return self._read(self._plan, row)
+        if isinstance(row, BrokenLine):
+            raise RowError("This line is not a JSON object.")
+        # 0 and False are not empty. In a list, they are read, and the check refuses them.
+        cells = [value or (None if value in EMPTY else [value]) for value in row.values()]
+        return self._read(self._plan_of(tuple(row)), cells)
 
-    def _pick_cells(self, row: list[str]) -> dict[str, Any]:
-        if len(row) != self._width:
-            raise Misfit(f"The row has {len(row)} cells, and the file has {self._width} columns.")
-        given: dict[str, Any] = {}
-        others: dict[str, str] = {}
-        for number, name, attribute in self._cells:
-            if cell := row[number]:
-                if cell[0] == "'":
-                    cell = armed(cell)
-                if name:
-                    given[name] = cell
-                elif attribute:
-                    others[attribute] = cell
-                else:
-                    raise Misfit(f"Cell {number + 1} is not empty, and its column has no name.")
-        if "attributes" in given:
-            given["attributes"] = _object(given["attributes"])
-            # Programs write null for none, and no cell takes anything away.
+    def _fitted(self, row: list[str]) -> list[str]:
+        """The row with as many cells as there are columns: programs leave out empty cells at the end."""
+        if any(row[self._width :]):
+            raise RowError(f"The row has {len(row)} cells, and the file has {self._width} columns.")
+        return row[: self._width] + [""] * (self._width - len(row))
+
+    def _plan_of(self, names: tuple[str, ...]) -> Plan:
+        plan = self._plans.get(names)
+        if plan is None:
+            try:
+                plan = make_plan(names, self._targets, addresses=self._addresses, is_table=False)
+            except UnknownColumn as exc:
+                raise RowError(str(exc)) from exc
+            if len(self._plans) < MAX_PLANS:
+                self._plans[names] = plan
+            self._add_notices(plan)
+        return plan
+
+    def _add_notices(self, plan: Plan) -> None:
+        if len(self._notices) < MAX_NOTICES:
+            self._notices |= dict.fromkeys(plan.notices)
+
+    def _read(self, plan: Plan, cells: Sequence[Any]) -> dict[str, Any]:
+        given = {name: cell for index, name in plan.fields if (cell := cells[index])}
+        others = {name: cell for index, name in plan.attributes if (cell := cells[index])}
+        for indices, target in plan.joined:
+            if value := _join([cells[index] for index in indices if cells[index]]):
+                place = others if target.startswith(ATTRIBUTE) else given
+                place[target.removeprefix(ATTRIBUTE)] = value
+        for column in plan.states:
+            if cells[column.index]:
+                self._read_state(column, cells[column.index], given, others)
+        if "attributes" in given and plan is self._plan:
+            given["attributes"] = _parse_object(given["attributes"])
+            # Programs write null for no attributes.
             if given["attributes"] is None:
                 del given["attributes"]
-        return _joined(given, others)
+        return _merge_attributes(given, others) if others else given
 
-    def _pick_named(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        given: dict[str, Any] = {}
-        others: dict[str, Any] = {}
-        for name, value in row.items():
-            target = self._target(name)
-            if target is None:
-                raise Misfit("No attribute can have the name of one of the fields; use --map.")
-            if value is None or target == DROPPED:
-                continue
-            place, key = (others, target.removeprefix(ATTRIBUTE)) if target.startswith(ATTRIBUTE) else (given, target)
-            if key in place:
-                raise Misfit(f"Two fields are {target}.")
-            place[key] = value
-        return _joined(given, others)
-
-    def _target(self, name: str) -> str | None:
-        """The field, the attribute or `-` that a column is; None where it has no name that would do."""
-        if name in self._targets:
-            return self._targets[name]
-        key = plain(name)
-        target = self._wishes.get(key) or _own.get(key) or f"{ATTRIBUTE}{name.strip()}"
-        found = target if target in (*IMPORTED, DROPPED) or _is_attribute(target) else None
-        # Each row of a file may have names of its own.
-        if len(self._targets) < 10 * MAX_FIELDS:
-            self._targets[name] = found
-        return found
+    def _read_state(self, column: StateColumn, cell: Any, given: dict[str, Any], others: dict[str, Any]) -> None:
+        value = cell
+        if isinstance(cell, str):
+            value = read_status(cell) if column.field == "status" else read_time(cell, is_utc=column.is_utc)
+        if value is not None:
+            # The check refuses values that are not texts.
+            given[column.field] = value
+        elif cell.strip():
+            others[column.attribute] = cell
+            if len(self._foreign) < MAX_NOTICES:
+                self._foreign.setdefault((column.field, column.attribute), cell)
 
 
-def _is_attribute(target: str) -> bool:
-    name = target.removeprefix(ATTRIBUTE)
-    # What the shell hands over need not be text, which shows in that it cannot be encoded.
-    is_text = name.encode(errors="ignore").decode() == name
-    return target.startswith(ATTRIBUTE) and bool(Attributes.named.fullmatch(name)) and is_text
+def _join(parts: list[Any]) -> Any:
+    """The parts as one text. The check refuses a part that is not a text."""
+    for part in parts:
+        if not isinstance(part, str):
+            return part
+    return " ".join(filter(None, map(str.strip, parts)))
 
 
-def _object(cell: str) -> Any:
-    """The object that a cell holds as JSON; the cell itself where it holds none."""
+def _parse_object(cell: str) -> Any:
+    """The JSON value of a cell; the cell itself if it is not JSON."""
     try:
         return orjson.loads(cell)
     except orjson.JSONDecodeError:
         return cell
 
 
-def _joined(given: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """The fields, with attributes that have columns of their own among the rest.
+def _merge_attributes(given: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with the attributes that have their own columns added.
 
-    :raises Misfit: one of them is there already.
+    :raises RowError: an attribute occurs twice.
     """
-    if not others:
-        return given
     attributes = given.setdefault("attributes", {})
-    # What is no object is left for the check to refuse.
+    # The check refuses a value that is not an object.
     if isinstance(attributes, dict):
         if twice := attributes.keys() & others.keys():
-            raise Misfit(f"Two fields are {ATTRIBUTE}{min(twice)}.")
+            raise RowError(f"Two fields are {ATTRIBUTE}{min(twice)}.")
         given["attributes"] = attributes | others
     return given

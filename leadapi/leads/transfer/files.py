@@ -1,45 +1,50 @@
-"""Imports one file, from opening it to the last of its rows."""
+"""Import a file, from opening it to its last row."""
 
 import gc
-import io
-import stat
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import orjson
 
 from leadapi.leads.captures import NewLead
 from leadapi.leads.transfer import progress
-from leadapi.leads.transfer.checks import Refused, check
-from leadapi.leads.transfer.columns import Columns, Misfit
-from leadapi.leads.transfer.imports import RESOLUTIONS, Import, Judge
+from leadapi.leads.transfer.checks import check
+from leadapi.leads.transfer.columns import Columns
+from leadapi.leads.transfer.decoding import examine
+from leadapi.leads.transfer.errors import FileExists, RowError
+from leadapi.leads.transfer.imports import RESOLUTIONS, Import
 from leadapi.leads.transfer.progress import Progress
-from leadapi.leads.transfer.tables import EXTENSIONS, InTheWay, RefusedRows, Row, Table
+from leadapi.leads.transfer.refused import RefusedRows
+from leadapi.leads.transfer.samples import take_sample
+from leadapi.leads.transfer.tables import EXTENSIONS, Row, Table
 
 STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How a file is to be imported.
+class Options:
+    """The options of an import.
 
-    :param format: `csv` or `ndjson`; None to find out.
-    :param encoding: of a file without a byte order mark.
+    :param format: `csv` or `ndjson`; None to recognise it.
+    :param encoding: of a file without a byte order mark; None to recognise UTF-8 and windows-1252.
     :param columns: see `columns.Columns`.
     :param on_duplicate: one of `imports.RESOLUTIONS`.
-    :param refused: where refused rows go; None for a file beside the imported one.
+    :param refused: the file for refused rows; None for one beside the imported file.
     :param dry_run: store nothing.
-    :param restart: begin anew, though an earlier run was interrupted.
+    :param restart: do not continue an interrupted run.
     """
 
     format: str | None = None
-    encoding: str = "utf-8"
+    encoding: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     on_duplicate: str = "refuse"
     refused: Path | None = None
@@ -49,55 +54,65 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the rows, and where those are that were refused; None where there are none to see."""
+    """The numbers of rows by outcome, and the file of refused rows; None if there is none."""
 
     counts: Progress
     refused: Path | None
 
 
-def import_file(
-    name: str, wishes: Wishes, *, begun: Callable[[Progress], None], moved: Callable[[int, int | None], None]
-) -> Outcome:
-    """Import a file. It can be called again after it was interrupted: what is done is not done twice.
+@dataclass(frozen=True)
+class Listener:
+    """Receives the course of an import.
 
-    :param name: its path, or `-` for standard input, which is read once and cannot go on.
-    :param begun: called at the beginning with how far an earlier run came.
-    :param moved: called after each chunk with how many bytes are read, and the size of the file, which is None
-        where it is not known.
-    :raises tables.Unreadable: it is not what it is taken for. A file is read to its end first, so nothing is stored.
-    :raises columns.Unmapped: it is not clear which column is which field.
-    :raises tables.InTheWay: see there.
-    :raises progress.ImportedElsewhere: another process imports the same file.
+    :param notify: called with each guess and other notices, before anything is stored.
+    :param begin: called with the progress of the interrupted run.
+    :param advance: called after each chunk with the number of bytes that were read, and the size of the file.
     """
-    form = wishes.format or EXTENSIONS.get(Path(name).suffix.lower())
-    with _seldom_collecting(), _opened(name) as (file, size):
-        fingerprint = None
-        if size is not None:
-            fingerprint = _fingerprint(file, form, wishes)
-            file.seek(0)
-        table = Table(file, format=form, encoding=wishes.encoding)
-        judge = _judge(Columns(table.header, wishes.columns))
-        path = wishes.refused or _beside(name, table.form.format)
-        with closing(RefusedRows(path, table)) as refused:
-            if wishes.dry_run:
-                job = Import(judge, RESOLUTIONS[wishes.on_duplicate], refused.add if wishes.refused else _forget)
-                _refuse_overwriting(path if wishes.refused else None)
-                done, steps = Progress(), job.foresee(table)
+
+    notify: Callable[[str], None]
+    begin: Callable[[Progress], None]
+    advance: Callable[[int, int], None]
+
+
+def import_file(name: str, options: Options, listener: Listener) -> Outcome:
+    """Import a file. If an earlier run was interrupted, continue after the last stored row.
+
+    :param name: its path, or `-` for standard input.
+    :raises errors.UnreadableFile: the file is not valid. It is read to its end first, so nothing is stored.
+    :raises errors.UnknownColumn: the field of a column is unknown.
+    :raises errors.FileExists: the file for refused rows exists.
+    :raises errors.ImportRunning: another process imports the same file.
+    """
+    with _rare_garbage_collection(), _opened(name) as file:
+        source = _inspect(file, options.format or EXTENSIONS.get(Path(name).suffix.lower()), options)
+        for notice in source.notices:
+            listener.notify(notice)
+        table = source.open_table()
+        path = options.refused or _default_refused_path(name, table.dialect.format)
+        resolution = RESOLUTIONS[options.on_duplicate]
+        found = None if options.dry_run or options.restart else progress.find(source.fingerprint)
+        if found is None and (options.refused or not options.dry_run):
+            _refuse_overwriting(path)
+        with closing(RefusedRows(path, table, continues=found is not None)) as refused:
+            done = found or Progress()
+            if options.dry_run:
+                job = Import(source.parse, resolution, refused.add if options.refused else _discard)
+                steps = job.simulate(table)
             else:
-                job = Import(judge, RESOLUTIONS[wishes.on_duplicate], refused.add, fingerprint)
-                done = _begin(fingerprint, path, restart=wishes.restart)
+                done = found or progress.begin(source.fingerprint)
+                job = Import(source.parse, resolution, refused.add, source.fingerprint)
                 steps = job.run(islice(table, done.rows, None), done)
-            begun(done)
+            listener.begin(done)
             for step in steps:
                 done = step
-                moved(table.position, size)
+                listener.advance(file.tell(), source.size)
         table.release()
-    return Outcome(done, path if done.refused and (wishes.refused or not wishes.dry_run) else None)
+    return Outcome(done, path if done.refused and (options.refused or not options.dry_run) else None)
 
 
 @contextmanager
-def _seldom_collecting() -> Iterator[None]:
-    """Look for circles of objects less often: rows have none, and looking took a fifth of the time."""
+def _rare_garbage_collection() -> Iterator[None]:
+    """Collect reference cycles less often: rows have none, and the collector took a fifth of the time."""
     before = gc.get_threshold()
     gc.set_threshold(50_000, 20, 100)
     try:
@@ -107,59 +122,72 @@ def _seldom_collecting() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[tuple[Any, int | None]]:
-    """The bytes of a file, and how many they are; None for what is not a file, and can be read only once."""
-    if name == STANDARD_INPUT:
-        yield sys.stdin.buffer, None
+def _opened(name: str) -> Iterator[BinaryIO]:
+    """A file that can be read several times. A stream is copied to a temporary file without a name."""
+    if name != STANDARD_INPUT and Path(name).is_file():
+        with Path(name).open("rb") as file:
+            yield file
         return
-    with Path(name).open("rb", buffering=0) as file:
-        status = Path(name).stat()
-        yield file, status.st_size if stat.S_ISREG(status.st_mode) else None
+    with TemporaryFile() as copy:
+        with nullcontext(sys.stdin.buffer) if name == STANDARD_INPUT else Path(name).open("rb") as stream:
+            shutil.copyfileobj(stream, copy, 2**20)
+        yield copy
 
 
-def _fingerprint(file: BinaryIO | io.RawIOBase, form: str | None, wishes: Wishes) -> str:
-    """What tells this import from others. The file is read to its end, so what is wrong with it is found first."""
-    table = Table(file, format=form, encoding=wishes.encoding)
-    Columns(table.header, wishes.columns)
-    for _ in table:
-        pass
-    how = orjson.dumps([form, wishes.encoding, sorted(wishes.columns.items()), wishes.on_duplicate])
-    digest = blake2b(table.fingerprint + how, digest_size=32).hexdigest()
-    table.release()
-    return digest
+@dataclass(frozen=True)
+class _Source:
+    """A file whose encoding and columns are known."""
 
+    open_table: Callable[[], Table]
+    columns: Columns
+    notices: list[str]
+    fingerprint: str
+    size: int
 
-def _judge(columns: Columns) -> Judge:
-    def judge(row: Row) -> tuple[Row, NewLead | None, str]:
+    def parse(self, row: Row) -> tuple[Row, NewLead | None, str]:
         try:
-            return row, NewLead(check(columns.pick(row))), ""
-        except (Misfit, Refused) as exc:
+            return row, NewLead(check(self.columns.pick(row))), ""
+        except RowError as exc:
             return row, None, str(exc)
 
-    return judge
+
+def _inspect(file: BinaryIO, file_format: str | None, options: Options) -> _Source:
+    """Read a file to its end, which finds errors before rows are stored."""
+    content = examine(file, options.encoding)
+    size = file.tell()
+
+    def open_table(*, has_reasons: bool) -> Table:
+        return Table(file, format=file_format, encoding=content.encoding, has_reasons=has_reasons)
+
+    table = open_table(has_reasons=False)
+    sample = take_sample(table)
+    table.release()
+    table = open_table(has_reasons=sample.has_reasons)
+    columns = Columns(table.header, options.columns, sample.addresses)
+    for row in table:
+        if columns.has_notices_in_rows:
+            with suppress(RowError):
+                columns.pick(row)
+    table.release()
+    how = orjson.dumps([file_format, options.encoding, sorted(options.columns.items()), options.on_duplicate])
+    return _Source(
+        partial(open_table, has_reasons=sample.has_reasons),
+        columns,
+        [content.notice, *columns.notices] if content.notice else columns.notices,
+        blake2b(content.digest + how, digest_size=32).hexdigest(),
+        size,
+    )
 
 
-def _begin(fingerprint: str | None, path: Path, *, restart: bool) -> Progress:
-    """How far an earlier run came, whose file of refused rows goes on, too."""
-    if fingerprint is None:
-        _refuse_overwriting(path)
-        return Progress()
-    found = progress.find(fingerprint)
-    if found is None or restart:
-        _refuse_overwriting(path)
-        return progress.begin(fingerprint)
-    return found
+def _refuse_overwriting(path: Path) -> None:
+    # The file may have rows that somebody is correcting.
+    if path.exists():
+        raise FileExists(path)
 
 
-def _refuse_overwriting(path: Path | None) -> None:
-    # It may have rows that somebody is correcting.
-    if path and path.exists():
-        raise InTheWay(path)
+def _default_refused_path(name: str, file_format: str) -> Path:
+    return Path(f"{'stdin' if name == STANDARD_INPUT else name}.refused.{file_format}")
 
 
-def _beside(name: str, form: str) -> Path:
-    return Path(f"{'stdin' if name == STANDARD_INPUT else name}.refused.{form}")
-
-
-def _forget(_rows: Any, at: int) -> int:
+def _discard(_rows: Any, at: int) -> int:
     return at

@@ -1,4 +1,4 @@
-"""Store the rows of a file, in chunks that are each one transaction."""
+"""Store the rows of a file in chunks, each in one transaction."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,21 +17,21 @@ from leadapi.leads.queries import leads
 from leadapi.leads.transfer import progress
 from leadapi.leads.transfer.progress import Progress
 
-# How many rows one transaction stores. On SQLite, other writers wait until it ends.
+# Rows per transaction. On SQLite, other writers wait until it ends.
 CHUNK = 4000
-# How long a chunk waits for the write lock: longer than a request, because nobody waits for the import.
+# A chunk waits longer for the write lock than a request, because no client waits for it.
 PATIENCE_SECONDS = 25
 
 RESOLUTIONS = {"refuse": None, "merge": MERGE, "ignore": IGNORE}
 
-# A row as it was read; the lead that it stands for, or None; and why it is refused.
-Judged = tuple[Any, NewLead | None, str]
-Judge = Callable[[Any], Judged]
-# Writes refused rows at a position of a file, and returns the position after them.
+# A row as it was read; the lead that it stands for, or None; the reason for a refusal.
+ParsedRow = tuple[Any, NewLead | None, str]
+ParseRow = Callable[[Any], ParsedRow]
+# Writes refused rows at a position of the file for them, and returns the position after them.
 Refuse = Callable[[list[tuple[Any, str]], int], int]
 
 _taken = select(leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
-_foreseen = text("SELECT email_key FROM foreseen WHERE email_key IN :keys").bindparams(
+_simulated = text("SELECT email_key FROM simulated WHERE email_key IN :keys").bindparams(
     bindparam("keys", expanding=True)
 )
 
@@ -40,38 +40,36 @@ _foreseen = text("SELECT email_key FROM foreseen WHERE email_key IN :keys").bind
 class Import:
     """An import of the rows of a file.
 
-    :param judge: turns a row into a lead.
+    :param parse: turns a row into a lead.
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param refuse: called in the transaction that stores the other rows of the chunk.
-    :param fingerprint: identifies the file and the options; None for a stream that cannot be read again.
+    :param fingerprint: identifies the file and the options; empty for a simulation.
     """
 
-    judge: Judge
+    parse: ParseRow
     resolution: str | None
     refuse: Refuse
-    fingerprint: str | None = None
+    fingerprint: str = ""
 
     def run(self, rows: Iterable[Any], done: Progress) -> Iterator[Progress]:
         """Store rows and commit, chunk by chunk; yield the progress after each.
 
         :param rows: the remaining rows.
         :param done: the progress so far.
-        :raises progress.ImportedElsewhere: another process imports the same file.
+        :raises ImportRunning: another process imports the same file.
         """
         rest = iter(rows)
-        while chunk := list(map(self.judge, islice(rest, CHUNK))):
+        while chunk := list(map(self.parse, islice(rest, CHUNK))):
             done = self._store(chunk, done)
             yield done
-        if self.fingerprint:
-            progress.end(self.fingerprint)
+        progress.end(self.fingerprint)
 
     @storage.retries_deadlocks
-    def _store(self, chunk: list[Judged], done: Progress) -> Progress:
+    def _store(self, chunk: list[ParsedRow], done: Progress) -> Progress:
         after = replace(done, rows=done.rows + len(chunk))
         new_leads = [new for _, new, _ in chunk if new]
         with storage.write(patience=PATIENCE_SECONDS) as tx:
-            if self.fingerprint:
-                progress.require(tx, self.fingerprint, done)
+            progress.require(tx, self.fingerprint, done)
             outcomes = iter(captures.capture(new_leads, by=OPERATOR, on_repeat=self.resolution, within=tx))
             refused = []
             for row, new, reason in chunk:
@@ -81,12 +79,11 @@ class Import:
             if refused:
                 after.refused += len(refused)
                 after.refused_bytes = self.refuse(refused, done.refused_bytes)
-            if self.fingerprint:
-                progress.keep(tx, self.fingerprint, after)
+            progress.keep(tx, self.fingerprint, after)
         return after
 
     def _count(self, outcome: Capture, counts: Progress) -> str:
-        """Count an outcome; return why it was refused, or an empty text."""
+        """Count an outcome; return the reason for a refusal, or an empty text."""
         if isinstance(outcome.refusal, TooManyAttributes):
             return f"attributes: {outcome.refusal.errors['attributes'][0]}"
         if outcome.refusal:
@@ -96,30 +93,32 @@ class Import:
         counts.ignored += not outcome.created and self.resolution == IGNORE
         return ""
 
-    def foresee(self, rows: Iterable[Any]) -> Iterator[Progress]:
-        """Yield the progress that `run` would make, and store nothing.
+    def simulate(self, rows: Iterable[Any]) -> Iterator[Progress]:
+        """Yield the progress that `run` would make; store nothing.
 
         The result of a merge is not computed: a lead that would get too many attributes counts as merged.
         """
         done = Progress()
         rest = iter(rows)
         with storage.read() as connection:
-            # The addresses that earlier rows of the file would take. They may need more space than memory has.
-            connection.execute(text("CREATE TEMPORARY TABLE foreseen (email_key TEXT PRIMARY KEY)"))
+            # The addresses of earlier rows are kept in a table, because they may not fit into memory.
+            connection.execute(text("CREATE TEMPORARY TABLE simulated (email_key TEXT PRIMARY KEY)"))
             try:
-                while chunk := list(map(self.judge, islice(rest, CHUNK))):
+                while chunk := list(map(self.parse, islice(rest, CHUNK))):
                     keys = [email_key(new.fields["email"]) if new else None for _, new, _ in chunk]
                     wanted = {"keys": sorted(filter(None, keys))}
-                    taken = {*connection.scalars(_taken, wanted), *connection.scalars(_foreseen, wanted)}
+                    taken = {*connection.scalars(_taken, wanted), *connection.scalars(_simulated, wanted)}
                     free = set(wanted["keys"]) - taken
                     if free:
-                        connection.execute(text("INSERT INTO foreseen VALUES (:key)"), [{"key": key} for key in free])
-                    done = self._foresee_chunk(chunk, keys, free, done)
+                        connection.execute(text("INSERT INTO simulated VALUES (:key)"), [{"key": key} for key in free])
+                    done = self._simulate_chunk(chunk, keys, free, done)
                     yield done
             finally:
-                connection.execute(text("DROP TABLE foreseen"))
+                connection.execute(text("DROP TABLE simulated"))
 
-    def _foresee_chunk(self, chunk: list[Judged], keys: list[str | None], free: set[str], done: Progress) -> Progress:
+    def _simulate_chunk(
+        self, chunk: list[ParsedRow], keys: list[str | None], free: set[str], done: Progress
+    ) -> Progress:
         done = replace(done, rows=done.rows + len(chunk), stored=done.stored + len(free))
         refused = []
         for (row, new, reason), key in zip(chunk, keys, strict=True):

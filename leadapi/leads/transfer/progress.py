@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from leadapi import storage
 from leadapi.leads.models import Import
+from leadapi.leads.transfer.errors import ImportRunning
 
 imports = Import.metadata.tables["imports"]
 
@@ -18,13 +19,6 @@ _insert = insert(imports)
 _select = select(*(imports.c[name] for name in COUNTS)).where(_of)
 _update = update(imports).where(_of).values({name: bindparam(name) for name in COUNTS})
 _delete = delete(imports).where(_of)
-
-
-class ImportedElsewhere(Exception):
-    """Another process imports the same file at this moment."""
-
-    def __str__(self) -> str:
-        return "Another import of this file is at work, or was started over."
 
 
 @dataclass
@@ -40,16 +34,16 @@ class Progress:
 
 
 def find(fingerprint: str) -> Progress | None:
-    """The progress of an import that did not end; None if there is none."""
+    """The progress of an interrupted import; None if there is none."""
     with storage.read() as connection:
         found = connection.execute(_select, {"of": fingerprint}).one_or_none()
     return Progress(*found) if found else None
 
 
 def begin(fingerprint: str) -> Progress:
-    """Store that an import begins, and forget the progress of an earlier one.
+    """Record the start of an import, in place of an earlier one.
 
-    :raises ImportedElsewhere: another process begins it at this moment.
+    :raises ImportRunning: another process begins it at this moment.
     """
     values: dict[str, Any] = {"fingerprint": fingerprint, "started_at": storage.now()}
     try:
@@ -57,18 +51,18 @@ def begin(fingerprint: str) -> Progress:
             tx.execute(_delete, {"of": fingerprint})
             tx.execute(_insert, values | asdict(Progress()))
     except IntegrityError as exc:
-        raise ImportedElsewhere from exc
+        raise ImportRunning from exc
     return Progress()
 
 
 def require(tx: Connection, fingerprint: str, progress: Progress) -> None:
     """Make sure that no other process has continued the import, and lock its progress until `tx` ends.
 
-    :raises ImportedElsewhere: another process has continued or restarted it.
+    :raises ImportRunning: another process has continued or restarted it.
     """
     found = tx.execute(_select.with_for_update(), {"of": fingerprint}).one_or_none()
     if found is None or Progress(*found) != progress:
-        raise ImportedElsewhere
+        raise ImportRunning
 
 
 def keep(tx: Connection, fingerprint: str, progress: Progress) -> None:

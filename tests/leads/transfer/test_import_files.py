@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from conftest import MARKER, MakeApp, body
-from leadapi.leads.transfer.checks import ImportedLeadSchema, Refused, check
-from leadapi.leads.transfer.exports import armed, disarmed
-from leadapi.leads.transfer.tables import RefusedRows, Table
+from leadapi.leads.transfer.checks import ImportedLeadSchema, check
+from leadapi.leads.transfer.errors import RowError
+from leadapi.leads.transfer.refused import RefusedRows
+from leadapi.leads.transfer.tables import Table
 
 ROW = {"full_name": f"{MARKER} Dée", "email": "z@example.com", "message": 'one\r\n"two"; three'}
 TEXT = 'full_name;email;message\r\n\r\nzebedee Dée;z@example.com;"one\r\n""two""; three"\r\n;;\r\n\r\n'
@@ -74,20 +75,14 @@ def test_understands_what_spreadsheets_write(bring_in: Importer, content: bytes,
     [
         (b"", [], "The file is empty."),
         (b"\r\n\r\n", [], "The file is empty."),
-        (b"full_name,email\nZ\xe9,z@example.com\n", [], "The file is not UTF-8: see byte 17, counted from 0."),
-        (b"full_name,email\n" + b"Zoe,z@example.com\n" * 5000 + b"\xff", [], "see byte 90016,"),
         (b'full_name,email\nZo,a@example.com\n"Zo"e,z@example.com\n', [], "Line 3 cannot be read as CSV"),
         (b'full_name,email\nZo,a@example.com\n"Zoe,z@example.com\n', [], "Line 3 cannot be read as CSV"),
-        (b"full_name,email,Full Name\n", [], "Two columns are full_name: 'full_name' and 'Full Name'."),
-        (b"full_name,email,x,x\n", [], "Two columns are attributes.x"),
-        (b"full_name,email" + b",x" * 99 + b"\n", [], "The file has more than 100 columns."),
+        (b"full_name,email" + b",x" * 99 + b"\n", [], "The file has 101 columns, and at most 100 can be imported."),
         (b"full_name,email,x\n", ["--map", "x=attributes.\udcff"], "There is no field"),
         (b"full_name,email\n", ["--encoding", "rot13"], "'rot13' is not a known encoding."),
-        (b"full_name,email,id,ID\n", [], "Two columns are id"),
-        (b"full_name,mail\n", [], "No column is email. Name one: --map COLUMN=email"),
+        (b"full_name,phone\n", [], "No column is email. Name one: --map COLUMN=email"),
         (b"full_name,email\n", ["--map", "mail=email"], "--map names a column that the file does not have: 'mail'."),
         (b"full_name,email\n", ["--map", "email=mail"], "There is no field 'mail'"),
-        (b"full_name,email," + b"x" * 101 + b"\n", [], "No attribute can have the name of column 3"),
         (b"full_name,email\n", ["--map", "email"], "'email' is not COLUMN=FIELD."),
         (b"full_name,email\n", ["--encoding", "klingon"], "'klingon' is not a known encoding."),
     ],
@@ -134,14 +129,6 @@ def test_refused_rows_that_are_written_again_leave_nothing_of_the_first(tmp_path
     assert size == path.stat().st_size
 
 
-def test_a_column_without_a_name_must_be_empty(bring_in: Importer) -> None:
-    result = bring_in(b"full_name,email,,\nZo,a@example.com,,\nZo,b@example.com,,x\n")
-
-    assert "stored 1, merged 0, ignored 0, refused 1" in result.stdout
-    refused = bring_in.path.with_name("people.csv.refused.csv").read_text()
-    assert refused.endswith('Zo,b@example.com,,x,"Cell 4 is not empty, and its column has no name."\n')
-
-
 def test_a_file_of_refused_rows_of_another_encoding_can_be_imported_in_the_same_way(bring_in: Importer) -> None:
     bring_in("full_name,email\nZoé,nobody\n".encode("cp1252"), "--encoding", "cp1252")
     refused = bring_in.path.with_name("people.csv.refused.csv").read_bytes()
@@ -164,14 +151,6 @@ def test_a_file_of_refused_rows_says_its_separator_where_its_columns_do_not(brin
     )
 
     assert "stored 1, merged 0, ignored 0, refused 1 of 2" in again.stdout, again.output
-
-
-@given(st.text(alphabet="'=+-@\t\rab"))
-def test_what_is_disarmed_for_spreadsheets_is_armed_again(value: str) -> None:
-    cell = disarmed(value)
-
-    assert armed(cell) == value
-    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
@@ -222,7 +201,7 @@ def checked(fields: dict[str, object]) -> dict[str, object] | None:
     """The fields as the import takes them; None if it refuses them."""
     try:
         return check(fields)
-    except Refused:
+    except RowError:
         return None
 
 
@@ -234,5 +213,5 @@ def test_a_row_is_judged_as_the_schema_judges_it(fields: dict[str, object]) -> N
 
 
 def test_the_schema_says_what_is_wrong_with_each_field() -> None:
-    with pytest.raises(Refused, match=r"^full_name: Length must be between 2 and 255\. status: Must be one of: new, "):
+    with pytest.raises(RowError, match=r"^full_name: Length must be between 2 and 255\. status: Must be one of: new, "):
         check({"full_name": "Z", "email": "z@example.com", "status": "old"})
