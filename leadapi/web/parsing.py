@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
     UnsupportedMediaType,
 )
+from werkzeug.wsgi import get_input_stream
 
 from leadapi.web import forms
 from leadapi.web.fields import MAX_FIELDS
@@ -140,8 +141,10 @@ def read_body(req: Request) -> bytes:
 def _discard_body(req: Request) -> None:
     """Read the rest of the body for a moment: servers that do not buffer it would reset the connection."""
     deadline = time.monotonic() + DISCARD_SECONDS
-    with suppress(OSError):
-        while req.environ["wsgi.input"].read(PIECE_BYTES) and time.monotonic() < deadline:
+    # Bounded by the Content-Length: wsgi.input may be the socket itself, whose end never comes.
+    rest = get_input_stream(req.environ)
+    with suppress(BadRequest, OSError):
+        while rest.read(PIECE_BYTES) and time.monotonic() < deadline:
             pass
 
 

@@ -203,7 +203,7 @@ def test_a_request_on_an_idle_connection_is_answered_while_the_server_stops(serv
 
 def test_a_download_is_finished_before_a_stop(serve: Serve, database_url: str, new_lead: NewLead) -> None:
     server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", MAX_BODY_BYTES=str(2**24))
-    attributes = {f"{number}": "m" * 500 for number in range(50)}
+    attributes = {f"{number}": "m" * 500 for number in range(30)}
     for _ in range(4):
         server.post("/leads/batch", json={"items": [new_lead(attributes=attributes) for _ in range(100)]})
     server.pool.close()

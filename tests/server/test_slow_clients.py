@@ -186,8 +186,9 @@ def not_reading(server: Server, request: bytes) -> socket.socket:
 def test_who_does_not_read_an_answer_holds_no_thread(serve: Serve, new_lead: NewLead) -> None:
     server = serve(WEB_CONCURRENCY="1", THREADS="1", MAX_BODY_BYTES=str(2**24))
     # A page of them is longer than what a system has room for on the way.
-    attributes = {f"{number}": "𝔷" * 500 for number in range(50)}
-    server.post("/leads/batch", json={"items": [new_lead(attributes=attributes) for _ in range(100)]})
+    attributes = {f"{number}": "𝔷" * 500 for number in range(8)}
+    items = [new_lead(attributes=attributes, message="𝔷" * 2000) for _ in range(100)]
+    server.post("/leads/batch", json={"items": items})
 
     with ExitStack() as stack:
         request = b"GET /leads?limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -237,7 +238,7 @@ def test_a_file_of_the_largest_leads_takes_little_memory(
     serve: Serve, database_url: str, new_lead: NewLead, kind: str
 ) -> None:
     server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
-    server.post("/leads", json=new_lead(attributes={str(number): "\U0001f600" * 500 for number in range(50)}))
+    server.post("/leads", json=new_lead(attributes={str(number): "\U0001f600" * 500 for number in range(8)}))
     multiply(database_url, 1000)
     before = memory_mb(server)
 
@@ -250,8 +251,8 @@ def test_a_file_of_the_largest_leads_takes_little_memory(
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_who_reads_a_file_slowly_gets_all_of_it(serve_hastily: Serve, database_url: str, new_lead: NewLead) -> None:
     server = serve_hastily(DATABASE_URL=database_url)
-    server.post("/leads", json=new_lead(attributes={str(number): "a" * 500 for number in range(50)}))
-    multiply(database_url, 600)
+    server.post("/leads", json=new_lead(attributes={str(number): "a" * 500 for number in range(30)}))
+    multiply(database_url, 1000)
 
     with not_reading(server, EXPORT) as connection, connection.makefile("rb") as file:
         started = time.monotonic()
