@@ -25,14 +25,14 @@ workers = _settings.web_concurrency
 threads = _settings.threads
 # Buffers requests and responses, so slow clients occupy no thread, and keeps connections alive.
 worker_class = "leadapi.server.worker.WaitressWorker"
-# Build the application once, before the workers start: faults are reported once, and migrations run once.
+# Build the application in the master, so that errors are reported once and migrations run once.
 preload_app = True
 
-# The master replaces a worker whose event loop hangs for so long. Requests have shorter limits of their own.
+# The master replaces a worker whose event loop hangs for this long. Requests have shorter limits of their own.
 timeout = 30
 # Requests in flight at SIGTERM have this long to finish. Docker kills a container after 10 s.
 graceful_timeout = 8
-# Idle connections are closed after this time.
+# Seconds until an idle connection is closed.
 keepalive = 5
 
 # gunicorn's own workers would let clients on this machine, proxies included, choose the scheme and SCRIPT_NAME.
@@ -40,14 +40,14 @@ forwarded_allow_ips = ""
 
 # A read-only container has no folder for the control socket.
 control_socket_disable = True
-# The heartbeat file should not wait for a disk.
+# Keep the heartbeat file in memory, because a slow disk would delay heartbeats.
 worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
 
 logconfig_dict = logs.dict_config(_settings.log_level)
 
 
 def on_starting(_server: Any) -> None:
-    """Warn an operator whose service is open to other machines by mistake."""
+    """Log a warning if the service is open to other machines by mistake."""
     if _settings.exposure:
         logging.getLogger("leadapi.gunicorn").warning("service.exposed", extra={"reason": _settings.exposure})
 
@@ -63,7 +63,7 @@ def post_fork(_server: Any, worker: Any) -> None:
     # handler is set.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = worker.app.wsgi()
-    # The application has read it.
+    # The application has read SCRIPT_NAME; gunicorn must not read it, too.
     hide_script_name()
     with app.app_context():
         db.engine.dispose(close=False)

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 # Fixtures that the tests of a module share because they take long to start.
 SHARED = {"browser", "run"}
-
 MARKER = run_log.MARKER
-
 # A test is slow if one of its fixtures or parameters has one of these names: it starts a server, a browser or Redis,
 # or uses PostgreSQL.
 SLOW = {"page", "postgres", "postgresql", "process", "redis", "run", "serve"}

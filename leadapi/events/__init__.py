@@ -1,1 +1,1 @@
-"""Events: what has happened, in the order it happened."""
+"""Events: the history of each lead, in order."""

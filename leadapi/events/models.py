@@ -9,21 +9,21 @@ from leadapi.storage import Base, Identity, UTCDateTime
 
 
 class Event(Base):
-    """Something that happened to a lead. Rows are never changed; erasures and service.MOST_REPEATED delete some."""
+    """Something that happened to a lead. Rows are never updated; only erasures and service.MOST_REPEATED delete rows."""
 
     __tablename__ = "events"
     __table_args__ = (
         Index(None, "lead_id", "id"),
-        # An id is never used twice, so a reader's cursor stays valid.
+        # Ids are never reused, so a reader's cursor stays valid.
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
-    # No foreign key: that a lead was erased is told after it is gone.
+    # No foreign key: the event of an erasure outlives its lead.
     lead_id: Mapped[int] = mapped_column(Identity)
     type: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    # The id of the key that did it; none where no key was asked for.
+    # The id of the caller's API key; null without a key.
     actor: Mapped[str | None] = mapped_column(String(40))
-    # JSON as it is shown.
+    # JSON, as the API shows it.
     data: Mapped[str] = mapped_column(Text)

@@ -1,4 +1,4 @@
-"""Events on the wire, as far as they do not depend on what happened."""
+"""The JSON fields that all types of events have, and the parameters of their list."""
 
 from marshmallow import fields, validate
 

@@ -1,1 +1,1 @@
-"""Requests that may be sent again: the Idempotency-Key header."""
+"""The Idempotency-Key header, which makes requests safe to repeat."""

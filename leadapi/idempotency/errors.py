@@ -1,15 +1,15 @@
-"""What can go wrong with a request that may be sent again, in business words."""
+"""Errors of requests with an idempotency key, independent of HTTP."""
 
 
 class KeyMalformed(Exception):
-    """The key is not what a key must be."""
+    """The header is not a valid key."""
 
     def __str__(self) -> str:
         return "Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID; given once, quoted or not."
 
 
 class KeyReused(Exception):
-    """The key came with another request before."""
+    """The key was used with another request."""
 
     errors = {"Idempotency-Key": ["Was used with another request."]}
 
@@ -18,7 +18,7 @@ class KeyReused(Exception):
 
 
 class RequestRunning(Exception):
-    """The first request with this key is not answered yet."""
+    """The first request with this key is still running."""
 
     type = "urn:leadapi:problem:request-running"
 

@@ -1,4 +1,4 @@
-"""The tables of answers that are kept."""
+"""The tables of answers stored for idempotency keys."""
 
 from sqlalchemy import BigInteger, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,30 +7,30 @@ from leadapi.storage import Base
 
 
 class IdempotencyRecord(Base):
-    """The first answer to an Idempotency-Key, given again to whoever sends the same request with it.
+    """The first answer to a request with an Idempotency-Key; repeats of the request get the same answer.
 
-    It is written in the transaction that did what was asked for, so either both are there or
-    neither. Who sees the row sees the answer: without one it is never committed.
+    The row is written in the transaction of the request's own changes, so both are committed or neither is.
+    A committed row always has its answer.
     """
 
     __tablename__ = "idempotency_records"
 
-    # SHA-256 of caller and key: a key may have been made from what it is about.
+    # SHA-256 of caller and key. The key itself is not stored, because clients may derive it from personal data.
     key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # SHA-256 of what was asked for.
+    # SHA-256 of method, path and content of the request.
     fingerprint: Mapped[str] = mapped_column(String(64))
-    # In seconds since 1970.
+    # Unix time.
     expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
     status: Mapped[int | None] = mapped_column(Integer)
-    # A list of pairs, in JSON.
+    # A JSON list of pairs.
     headers: Mapped[str | None] = mapped_column(Text)
     body: Mapped[str | None] = mapped_column(Text)
-    # The lead in the answer, so that it can be erased there, too.
+    # The only lead that the answer shows, so that an erasure of the lead finds the answer.
     lead_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
 
 
 class IdempotencyLead(Base):
-    """One of the leads in an answer that has several."""
+    """One of several leads that an answer shows."""
 
     __tablename__ = "idempotency_leads"
 

@@ -1,6 +1,6 @@
-"""The header Idempotency-Key: an operation that may be asked for again without being done again.
+"""The decorator for views that accept the header Idempotency-Key.
 
-As in draft-ietf-httpapi-idempotency-key-header.
+It implements draft-ietf-httpapi-idempotency-key-header.
 """
 
 import re
@@ -36,9 +36,9 @@ def init_app(app: Flask, settings: Settings, document: Document) -> None:
 def once(view: Callable[..., Any]) -> Any:
     """Decorator of a view: a request with an Idempotency-Key is carried out once, and repeats get its answer.
 
-    The decorator stands below the one that parses the request, so that nothing is kept of a request that is
-    malformed. The view receives the transaction as the keyword `within` and takes part in it. The response that the
-    view returns is kept, and so is a 409.
+    It belongs below the decorator that parses the request, so that responses to malformed requests are not stored.
+    The view receives the transaction as the keyword argument `within` and writes in it. The response that the view
+    returns is stored, and so is a 409; any other error rolls back the transaction and leaves the key unused.
     """
 
     @wraps(view)
@@ -64,9 +64,9 @@ def once(view: Callable[..., Any]) -> Any:
 
 
 def read_key(header: str) -> str:
-    """The key; with quotes around it, it is the same one.
+    """The key in the header. The quoted and the unquoted form denote the same key.
 
-    :raises KeyMalformed: it is none.
+    :raises KeyMalformed: the header is not a valid key.
     """
     text = header.strip(" \t")
     if not _given.fullmatch(text):
@@ -75,7 +75,7 @@ def read_key(header: str) -> str:
 
 
 def _first(view: Callable[[], Response]) -> Answer:
-    """What the view answers."""
+    """Run the view for the first request with a key; a 409 counts as its answer."""
     try:
         response = view()
     except Exception as exc:
@@ -88,22 +88,22 @@ def _first(view: Callable[[], Response]) -> Answer:
 
 
 def _lead_ids(body: dict[str, Any]) -> list[int]:
-    """Of the leads that an answer shows: it is one, or has one in some of its items, or has none."""
+    """The ids of the leads in an answer, which is a single lead, a list of items with or without a lead, or neither."""
     shown = [item.get("lead", {}) for item in body["items"]] if "items" in body else [body]
     return [lead["id"] for lead in shown if "id" in lead]
 
 
 def _canonical(given: Any) -> bytes:
-    """What was asked for, in the same bytes whatever its spaces and the order of its fields."""
+    """The content of the request for its fingerprint, independent of white space and of the order of fields."""
     return orjson.dumps(given, _plain, orjson.OPT_SORT_KEYS)
 
 
 def _plain(value: Any) -> Any:
     if not isinstance(value, ValidationError):
         raise TypeError
-    # An item that is invalid was asked for, too.
+    # Invalid items are part of the fingerprint, too.
     try:
         return {"invalid": orjson.dumps(value.data, option=orjson.OPT_SORT_KEYS).decode()}
     except orjson.JSONEncodeError:
-        # What nests deeper than orjson writes is read all the same. It is refused, whatever is in it.
+        # orjson reads deeper nesting than it writes. Such an item is always refused, so its content does not matter.
         return {"invalid": None}

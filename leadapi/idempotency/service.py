@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
@@ -47,7 +47,9 @@ _purge = delete(_records).where(
 )
 _erased: BindParameter[Any] = bindparam("lead_ids", expanding=True)
 _of_leads = select(_leads.c.key_hash).where(_leads.c.lead_id.in_(_erased))
-_erase = delete(_records).where(or_(_records.c.lead_id.in_(_erased), _records.c.key_hash.in_(_of_leads)))
+# Two statements: PostgreSQL scans the whole table for an OR with a sub-select.
+_erase_single = delete(_records).where(_records.c.lead_id.in_(_erased))
+_erase_shared = delete(_records).where(_records.c.key_hash.in_(_of_leads))
 _rename = update(_records).where(_records.c.lead_id == bindparam("before")).values(lead_id=bindparam("after"))
 _moved = select(bindparam("after", type_=BigInteger), _leads.c.key_hash).where(_leads.c.lead_id == bindparam("before"))
 # An answer with several leads may show the other lead already.
@@ -107,7 +109,8 @@ def erase_records(tx: Connection, *lead_ids: int) -> None:
 
     The key can then be used again: the same request with it counts as a new one.
     """
-    tx.execute(_erase, {"lead_ids": lead_ids})
+    for statement in (_erase_single, _erase_shared):
+        tx.execute(statement, {"lead_ids": lead_ids})
 
 
 def hand_over_records(tx: Connection, before: int, after: int) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong with keys, in business words."""
+"""Errors of API keys, independent of HTTP."""
 
 
 class KeyMissing(Exception):
@@ -11,8 +11,8 @@ class KeyMissing(Exception):
 class KeyRefused(Exception):
     """The credentials are not a valid key.
 
-    :param reason: why, in a word for the log. It is not shown to the caller.
-    :param key_id: the public part of the key, where the key was issued by this service.
+    :param reason: one word for the log. The caller does not see it.
+    :param key_id: the public part of the key, if this service issued the key.
     """
 
     def __init__(self, reason: str, key_id: str | None = None) -> None:
@@ -25,10 +25,7 @@ class KeyRefused(Exception):
 
 
 class ScopeMissing(Exception):
-    """The key is valid, but does not have the scope that the operation needs.
-
-    :param scope: the scope that is needed.
-    """
+    """The key is valid, but lacks the scope that the operation needs."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(scope)

@@ -9,14 +9,13 @@ from leadapi.storage import Base, UTCDateTime
 
 
 class ApiKey(Base):
-    """A key: its holder has the scopes, until the key expires or is revoked."""
+    """An API key. It grants its scopes until it expires or is revoked."""
 
     __tablename__ = "api_keys"
 
-    # The public part of the key.
+    # The public part of the key; the secret is stored only as its SHA-256.
     id: Mapped[str] = mapped_column(String(12), primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
-    # SHA-256 of the secret, which is not stored.
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
     # Names, separated by spaces.
     scopes: Mapped[str] = mapped_column(String(100))

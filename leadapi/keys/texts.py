@@ -26,7 +26,7 @@ _shape = re.compile(r"lk_([0-9a-z]{12})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
 
 @dataclass(frozen=True)
 class KeyText:
-    """A key in its parts."""
+    """The parts of a key."""
 
     key_id: str
     # Never stored or logged, and shown only once, when the key is created.
@@ -52,7 +52,7 @@ def make_key() -> KeyText:
 
 
 def read_key(text: str) -> KeyText | None:
-    """The parts of a key; None if the text has another form or a wrong checksum."""
+    """The parts of a key; None if the format or the checksum is wrong."""
     found = _shape.fullmatch(text)
     if found is None or _checksum(text[: -len(found[3])]) != found[3]:
         return None

@@ -1,9 +1,10 @@
-"""What forms and files of others call the fields of a lead, in the eight languages of the pages."""
+"""Labels that third-party forms and files use for the fields of a lead, in the eight languages of the pages."""
 
 import unicodedata
 
-# Parts of a name, for forms and files that have no single field for it. NAME is the whole name, unless one of the other
-# two is there: a German form asks for "Vorname" and "Name", an Italian one for "Nome" and "Cognome".
+# Parts of a name, for forms and files without a field for the full name. NAME alone is the full name. It is the last
+# name next to FIRST_NAME (German: "Vorname" and "Name"), and the first name next to LAST_NAME (Italian: "Nome" and
+# "Cognome").
 FIRST_NAME, NAME, LAST_NAME = "first_name", "name", "last_name"
 
 SPELLINGS = {
@@ -55,7 +56,7 @@ SPELLINGS = {
     """,
     "source": "source, lead source",
 }
-# Files have the status and the times of a lead, too. A sender of a form may not give them.
+# Only files may set the status and the times of a lead; forms may not.
 COLUMN_SPELLINGS = {
     "status": "status, lead status, contact status",
     "created_at": """
@@ -71,9 +72,9 @@ COLUMN_SPELLINGS = {
 
 
 def field_of(label: str) -> str | None:
-    """The field of a lead, or the part of its name, that a label stands for; None for any other label.
+    """The field of a lead, or the part of a name, that a label denotes; None for an unknown label.
 
-    Case, accents, spaces and punctuation do not matter. Of `contact[email]` only `email` counts.
+    Case, accents, spaces and punctuation are ignored. Of `contact[email]` only `email` counts.
     """
     text = label[:200]
     if text.endswith("]"):
@@ -82,7 +83,7 @@ def field_of(label: str) -> str | None:
 
 
 def field_of_column(label: str) -> str | None:
-    """As `field_of`, for the columns of files, which have more fields."""
+    """Like `field_of`, with the additional fields of files."""
     return _columns.get(normalize_label(label[:200])) or field_of(label)
 
 

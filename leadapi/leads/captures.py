@@ -94,6 +94,7 @@ def capture(
     return outcomes
 
 
+@storage.retries_deadlocks
 def release(suspect_id: int) -> Capture:
     """Take an item out of the quarantine and capture it as a form: a lead with its address is merged with it.
 
@@ -103,7 +104,8 @@ def release(suspect_id: int) -> Capture:
     """
     with storage.write() as tx:
         sent = quarantine.take_out(tx, suspect_id)
-        (outcome,) = capture([NewLead(sent)], by=RELEASER, on_repeat=MERGE, within=tx)
+        new = NewLead(sent, left_out=sent.pop("left_out", {}))
+        (outcome,) = capture([new], by=RELEASER, on_repeat=MERGE, within=tx)
         if outcome.lead:
             idempotency.hand_over_records(tx, suspect_id, outcome.lead.id)
     return outcome
@@ -237,7 +239,8 @@ def _quarantine(tx: Connection, suspects: Sequence[tuple[NewLead, str]], time: d
     for (new, key), lead_id in zip(suspects, reserved.scalars().all(), strict=True):
         reason = new.caught or ""
         outcomes.append(Capture(echo(lead_id, new.fields, time), created=True, caught=reason))
-        items.append(quarantine.NewSuspect(lead_id, new.fields, key, reason, time))
+        sent = {**new.fields, "left_out": dict(new.left_out)} if new.left_out else new.fields
+        items.append(quarantine.NewSuspect(lead_id, sent, key, reason, time))
     quarantine.keep(tx, items)
     return outcomes
 

@@ -1,7 +1,7 @@
-"""A new lead as an HTML form: the JSON body that a form stands for.
+"""Converts HTML forms into the JSON bodies of new leads.
 
-A form is refused only for something that its visitor can see and correct. Hidden fields, scripts and browser
-extensions add what they like, so names and values that a lead has no room for are cut or left out.
+A form is refused only for errors that its visitor can see and correct. Hidden fields, scripts and browser extensions
+add fields of their own, so names and values beyond the limits of a lead are cut or left out.
 """
 
 import re
@@ -18,8 +18,6 @@ from leadapi.web.fields import CONTROL, SPACES, STAMP_FIELD, TRAP_FIELD
 
 FIELDS = tuple(name for name in SENT if name != "attributes")
 TRAPS = (TRAP_FIELD, STAMP_FIELD)
-# All other fields are attributes.
-KNOWN = (*FIELDS, *TRAPS)
 MAX_SOURCE_LENGTH = 100
 
 # The tokens of captcha widgets: g-recaptcha-response, h-captcha-response, cf-turnstile-response, altcha, cap-token …
@@ -29,23 +27,24 @@ _control = re.compile(rf"[{CONTROL}]")
 _to_lines = {code: "\n" if code in (0x0B, 0x0C, 0x0D, 0x85) else " " for code in (*range(0x20), *range(0x7F, 0xA0))}
 _to_lines |= {ord("\t"): "\t", ord("\n"): "\n"}
 _to_spaces = dict.fromkeys(_to_lines, " ")
-# Characters without a width, and without a meaning in an address. The two joiners mean something in some domains.
+# Zero-width characters without a meaning in an address. The two joiners are missing: some domain names contain them.
 _invisible = re.compile(r"[\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
-# The form's name of a field, and a text that is not blank.
+# The name of a field in the form, and its text, which is not blank.
 Entry = tuple[str, str]
 
 
 def to_body(form: Mapping[str, list[str]]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The JSON object that a form stands for, and the whole text of each field that was cut or left out.
+    """The JSON body for a form, and the full text of each field that was cut or left out.
 
-    The second one has the form's own names. It is for the history of the lead, and has at most MAX_ATTRIBUTES_BYTES.
+    The full texts are for the history of the lead. They have the names of the form, and at most MAX_ATTRIBUTES_BYTES
+    in all.
     """
     entries, rest = _entries(form)
     body: dict[str, Any] = {}
     cut: list[Entry] = []
     for field in FIELDS:
-        # Of several, the first one under the name that leads have for the field, else the first one.
+        # The exact name of the field takes precedence over its aliases; among equals, the first entry wins.
         found = sorted(entries.get(field, []), key=lambda entry: entry[0] != field)
         if found:
             text = body[field] = found[0][1]
@@ -61,7 +60,7 @@ def to_body(form: Mapping[str, list[str]]) -> tuple[dict[str, Any], dict[str, st
 
 
 def _entries(form: Mapping[str, list[str]]) -> tuple[dict[str, list[Entry]], list[Entry]]:
-    """The entries for each field of a lead, and all others."""
+    """The entries by field of a lead, and the entries that match no field."""
     entries: dict[str, list[Entry]] = {}
     rest: list[Entry] = []
     for name, texts in form.items():
@@ -74,21 +73,21 @@ def _entries(form: Mapping[str, list[str]]) -> tuple[dict[str, list[Entry]], lis
 
 
 def _clean(field: str | None, text: str) -> str:
-    """The text without the characters that its visitor cannot see."""
+    """The text without control characters; an address also without zero-width characters."""
     if _control.search(text):
         text = text.translate(_to_lines if field in (None, "message") else _to_spaces)
     return _invisible.sub("", text) if field == "email" else text
 
 
 def _join_name(entries: dict[str, list[Entry]]) -> list[Entry]:
-    """Put a full name in place of its parts, unless there is one; the entries that are not part of it."""
+    """Join the parts of a name into `full_name` if the form has no full name; return the unused entries."""
     first, name, last = (entries.pop(part, []) for part in (aliases.FIRST_NAME, aliases.NAME, aliases.LAST_NAME))
     if entries.get("full_name") or not (first or name or last):
         return first + name + last
     texts = [part[0][1] if part else "" for part in (first, name, last)]
     words = [set(text.casefold().split()) for text in texts]
     if name and words[0] | words[2] <= words[1]:
-        # The name is whole: "Ada Doe" beside "Ada" and "Doe".
+        # The field "name" holds the full name: "Ada Doe" next to "Ada" and "Doe".
         used, unused = texts[1:2], first + last
     elif first and last:
         used, unused = texts[::2], name
@@ -99,7 +98,7 @@ def _join_name(entries: dict[str, list[Entry]]) -> list[Entry]:
 
 
 def _joined(entries: Iterable[Entry]) -> dict[str, str]:
-    """The texts by name. Boxes that belong together have one name."""
+    """The texts by name. Checkboxes of one group share a name, so their texts are joined."""
     texts: dict[str, list[str]] = {}
     for name, text in entries:
         texts.setdefault(name, []).append(text)
@@ -107,7 +106,7 @@ def _joined(entries: Iterable[Entry]) -> dict[str, str]:
 
 
 def _attributes(texts: Mapping[str, str]) -> tuple[dict[str, str], list[Entry]]:
-    """The attributes that a lead has room for, and the entries that had to be cut or left out."""
+    """The attributes within the limits of a lead, and the entries that were cut or left out."""
     attributes: dict[str, str] = {}
     cut: list[Entry] = []
     room = MAX_ATTRIBUTES_BYTES
@@ -125,7 +124,7 @@ def _attributes(texts: Mapping[str, str]) -> tuple[dict[str, str], list[Entry]]:
 
 
 def _bounded(texts: Mapping[str, str]) -> dict[str, str]:
-    """As much of the texts as MAX_ATTRIBUTES_BYTES has room for."""
+    """The texts, cut to MAX_ATTRIBUTES_BYTES in all."""
     bounded: dict[str, str] = {}
     room = MAX_ATTRIBUTES_BYTES
     for name, text in texts.items():
@@ -137,8 +136,8 @@ def _bounded(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _for_traps(form: Mapping[str, list[str]]) -> dict[str, str]:
-    """The fields for the traps. They are never refused, because a visitor does not see them."""
+    """The fields of the spam traps. Bad values cause no error, because a visitor cannot see and correct them."""
     filled = "".join(form.get(TRAP_FIELD, ()))
     stamps = form.get(STAMP_FIELD, ())
-    # Of several stamps, none is known to be the page's.
+    # Several stamps are ambiguous, so none of them counts.
     return ({TRAP_FIELD: filled} if filled else {}) | ({STAMP_FIELD: stamps[0]} if len(stamps) == 1 else {})

@@ -14,12 +14,12 @@ Difference = dict[str, dict[str, Any]]
 
 
 def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, what_fits: bool = False) -> Difference:
-    """The fields that get another value: from field to the value it changes `from` and the value it changes `to`.
+    """The fields whose value would change, each with its old value (`from`) and its new value (`to`).
 
-    :param changes: from field to value. `attributes` are merged into the stored ones: None removes one attribute,
+    :param changes: new values by field. `attributes` are merged into the stored ones: None removes one attribute,
         and None instead of an object removes all (RFC 7396).
-    :param what_fits: whether attributes beyond the limits are left out instead of refused.
-    :raises TooManyAttributes: the lead would have more attributes than are kept.
+    :param what_fits: whether to leave out attributes beyond the limits instead of raising an error.
+    :raises TooManyAttributes: the attributes would exceed the limits.
     """
     wanted = dict(changes)
     if "attributes" in wanted:
@@ -28,7 +28,7 @@ def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, what_fit
 
 
 def left_out(lead: Mapping[str, Any], difference: Difference, changes: Mapping[str, Any]) -> dict[str, str]:
-    """The attributes of the changes that the lead has no room for.
+    """The attributes of the changes that `what_fits` left out.
 
     :param difference: what `differences` returned.
     """
@@ -38,9 +38,10 @@ def left_out(lead: Mapping[str, Any], difference: Difference, changes: Mapping[s
 
 
 def changed_row(state: Mapping[str, Any], time: datetime) -> dict[str, Any]:
-    """The row of `queries.updating` that stores a lead with these visible fields.
+    """The parameters with which `queries.updating` stores a lead.
 
-    :param time: when the lead was changed.
+    :param state: the visible fields of the lead.
+    :param time: the time of the change.
     """
     return {
         **{name: state[name] for name in ("id", *MERGED)},

@@ -115,6 +115,7 @@ def show_lead(lead_id: int, *, condition: Condition | None = None) -> ShownLead:
     return _checked(ShownLead(lead_id, json), condition)
 
 
+@storage.retries_deadlocks
 def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition: Condition | None = None) -> ShownLead:
     """Change some fields of a lead and return it.
 
@@ -153,6 +154,7 @@ def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition:
     return shown(state)
 
 
+@storage.retries_deadlocks
 def erase_lead(lead_id: int, *, by: Caller, condition: Condition | None = None) -> None:
     """Delete a person's data from every table. The history keeps that the lead was erased, when, and by which key.
 

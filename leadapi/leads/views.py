@@ -193,7 +193,11 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
     lead = cast("ShownLead", capture.lead)
     logs.note(**({"quarantine_id": lead.id} if capture.caught else {"lead_id": lead.id}))
     headers = {"Location": public_url(f"/leads/{lead.id}")} if capture.created else applied(wish)
-    return tagged(lead.json, status=201 if capture.created else 200, headers=headers)
+    response = tagged(lead.json, status=201 if capture.created else 200, headers=headers)
+    if not capture.created and not by.may("read"):
+        # The caller sees what it sent, which is not the stored state.
+        del response.headers["ETag"]
+    return response
 
 
 def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[str, Any], dict[str, str]]:

@@ -1,1 +1,1 @@
-"""What programs sent that fill forms: caught, kept apart for a while, and never shown to them as caught."""
+"""The quarantine of leads that spam traps caught. Their senders get the same response as for a stored lead."""

@@ -1,15 +1,15 @@
-"""What can go wrong with what was caught, in business words."""
+"""Errors of the quarantine and the spam traps, independent of HTTP."""
 
 
 class StampsOff(Exception):
-    """No form needs a time, because none is looked at."""
+    """The fill-time trap is off, so forms need no stamp."""
 
     def __str__(self) -> str:
         return "Forms need no _ts here: MIN_FILL_SECONDS is 0."
 
 
 class SuspectMissing(Exception):
-    """It was never in the quarantine, or is not there any more."""
+    """The item was never in the quarantine, or was released or purged."""
 
     def __str__(self) -> str:
         return "There is nothing with this id in the quarantine."

@@ -1,4 +1,4 @@
-"""The table of what was caught."""
+"""The table of quarantined leads."""
 
 from datetime import datetime
 
@@ -9,17 +9,16 @@ from leadapi.storage import Base, UTCDateTime
 
 
 class Suspect(Base):
-    """What would have become a lead, had no trap caught it. It has no part in anything that leads have."""
+    """A lead that a spam trap caught. It is absent from the leads, their totals and their history."""
 
     __tablename__ = "quarantine"
 
-    # The id that was answered, which no lead ever gets.
+    # The id in the response to the sender. It comes from the sequence of the leads, so no lead ever gets it.
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
-    # Which trap it was: see service.HONEYPOT and service.FILL_TIME.
+    # service.HONEYPOT or service.FILL_TIME.
     reason: Mapped[str] = mapped_column(String(20))
-    # Of the address that was sent, or of the present address of the lead that had it then: an erasure finds the items
-    # by it. Several items may have the same key.
+    # The key by which an erasure finds the item: that of the address sent, or of its lead's present address.
     email_key: Mapped[str] = mapped_column(Text, index=True)
-    # What was sent, in JSON.
+    # The fields that were sent, in JSON.
     lead: Mapped[str] = mapped_column(Text)

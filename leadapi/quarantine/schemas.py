@@ -1,4 +1,4 @@
-"""The time of a page on the wire."""
+"""The JSON format of stamps."""
 
 from marshmallow import fields, validate
 
@@ -8,7 +8,7 @@ STAMP = {"_ts": "1772272800.0123456789abcdef0123456789abcdef0123456789abcdef0123
 
 
 class FormTimeSchema(ShownSchema):
-    """What a form sends along, to show that a person took the time to fill it."""
+    """A signed time. A form sends it to prove that it was not filled faster than a person could."""
 
     _ts = fields.String(
         required=True,

@@ -1,4 +1,4 @@
-"""The quarantine: suspects are kept apart for 30 days, where an operator can look at them and release them."""
+"""The quarantine: keeps suspects for 30 days, so that an operator can inspect and release them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from leadapi.idempotency import service as idempotency
 from leadapi.quarantine.errors import SuspectMissing
 from leadapi.quarantine.models import Suspect
 
-# Why an item is in the quarantine.
+# Reasons: the trap that caught an item.
 HONEYPOT = "honeypot"
 FILL_TIME = "fill_time"
 
 KEPT = timedelta(days=30)
-# A flood must not fill the disk: beyond this number, the oldest are purged.
+# Beyond this number the oldest items are purged, so that a flood cannot fill the disk.
 MOST_KEPT = 10_000
 MOST_PURGED = 50
 
@@ -27,7 +27,7 @@ _insert = insert(_suspects)
 _of_addresses = select(_suspects.c.id).where(_suspects.c.email_key.in_(bindparam("email_keys", expanding=True)))
 _since = _suspects.c.created_at > bindparam("since")
 _most: BindParameter[int] = bindparam("most")
-# Rows that another transaction is purging are left to it.
+# Purges skip rows that another transaction is purging, so they never wait for each other.
 _purgeable = select(_suspects.c.id).limit(_most).with_for_update(skip_locked=True)
 _expired = _purgeable.where(~_since).order_by(_suspects.c.created_at)
 _oldest_kept = select(_suspects.c.id).order_by(_suspects.c.id.desc()).offset(MOST_KEPT - 1).limit(1)
@@ -55,7 +55,7 @@ class Caught:
     id: int
     time: datetime
     reason: str
-    # What was sent, from field to value.
+    # The values that were sent, by field name.
     lead: Mapping[str, Any]
 
 
@@ -63,8 +63,8 @@ class Caught:
 class NewSuspect:
     """An item to be put into the quarantine.
 
-    :param id: the id that the sender is told; no lead ever gets it.
-    :param lead: what was sent, from field to value.
+    :param id: the id in the response to the sender; no lead ever gets it.
+    :param lead: the values that were sent, by field name.
     :param reason: `HONEYPOT` or `FILL_TIME`.
     """
 
@@ -87,19 +87,16 @@ def keep(tx: Connection, suspects: Sequence[NewSuspect]) -> None:
 
 
 def list_caught(*, limit: int) -> list[Caught]:
-    """The items of the quarantine, newest first.
-
-    :param limit: how many, at most.
-    """
+    """The newest items of the quarantine, newest first."""
     with storage.read() as connection:
         rows = connection.execute(_page, {"limit": limit, "since": storage.now() - KEPT}).all()
     return [Caught(row.id, row.created_at, row.reason, orjson.loads(row.lead)) for row in rows]
 
 
 def take_out(tx: Connection, suspect_id: int) -> dict[str, Any]:
-    """Take an item out of the quarantine, as part of the transaction `tx`, and return what was sent.
+    """Take an item out of the quarantine, as part of the transaction `tx`, and return the fields that were sent.
 
-    :raises SuspectMissing: it is not there, or has expired.
+    :raises SuspectMissing: the item is not in the quarantine, or has expired.
     """
     row = tx.execute(_one, {"id": suspect_id, "since": storage.now() - KEPT}).one_or_none()
     if row is None:
@@ -115,12 +112,12 @@ def forget(tx: Connection, email_keys: Sequence[str]) -> None:
 
 
 def follow(tx: Connection, before: str, after: str) -> None:
-    """Let the items of one address be deleted with another address, as part of the transaction `tx`."""
+    """Move items to the new address of their lead, so that its erasure deletes them, as part of the transaction `tx`."""
     tx.execute(_follow, {"before": before, "after": after})
 
 
 def _remove(tx: Connection, doomed: Select[Any], **values: Any) -> None:
-    """Delete items, and the stored answers that show them."""
+    """Delete items, and the responses stored for idempotency keys that show them."""
     ids = tx.scalars(doomed, values).all()
     if ids:
         tx.execute(_delete, {"ids": ids})

@@ -1,6 +1,6 @@
-"""The time at which a page was shown, signed: `<unix seconds>.<hexadecimal HMAC-SHA256 of these digits>`.
+"""Stamps: the signed time at which a page was shown, `<unix seconds>.<hexadecimal HMAC-SHA256 of these digits>`.
 
-Whoever has the secret can make one, in any language, so pages that a server makes need not ask for it.
+A server that has the secret can stamp its own pages, in any language, without a request to this service.
 """
 
 import hmac
@@ -8,7 +8,7 @@ import re
 import time
 from dataclasses import dataclass, field
 
-# How long a page may stand open. Who has a good time can use it again for so long, and wait no more.
+# The lifetime of a stamp, and so of an open page. A valid stamp can be reused until it expires.
 LONGEST_SECONDS = 86400
 
 _shape = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
@@ -16,26 +16,26 @@ _shape = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class Stamps:
-    """What makes such times and judges them.
+    """Makes and checks stamps.
 
-    :param min_seconds: what nobody takes less for to fill a form.
+    :param min_seconds: the least time in which a person fills a form.
     """
 
     secret: str = field(repr=False)
     min_seconds: int
 
     def make(self) -> str:
-        """The time it is."""
+        """A stamp of the current time."""
         seconds = str(int(time.time()))
         return f"{seconds}.{self._sign(seconds)}"
 
     def accepts(self, text: str | None) -> bool:
-        """Whether a page with this was shown long enough ago, and not too long."""
+        """Whether the text is a genuine stamp, at least `min_seconds` and at most `LONGEST_SECONDS` old."""
         found = _shape.fullmatch(text or "")
         if found is None:
             return False
         seconds, signature = found.groups()
-        # In a time that does not depend on where they differ.
+        # The comparison takes constant time, so that its duration does not help to guess a signature.
         if not hmac.compare_digest(signature, self._sign(seconds)):
             return False
         return self.min_seconds <= time.time() - int(seconds) <= LONGEST_SECONDS

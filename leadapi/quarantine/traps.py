@@ -1,4 +1,4 @@
-"""The traps for programs that fill forms: a honeypot that people do not see, and a minimum time to fill a form."""
+"""The spam traps: a form field that people cannot see (honeypot), and a minimum time to fill a form."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from leadapi.web.fields import STAMP_FIELD, TRAP_FIELD
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Set the second trap, if MIN_FILL_SECONDS asks for it."""
+    """Enable the fill-time trap if MIN_FILL_SECONDS is not 0."""
     secret, seconds = settings.form_secret, settings.min_fill_seconds
     app.extensions["stamps"] = Stamps(secret, seconds) if secret and seconds else None
 
@@ -22,21 +22,21 @@ def init_app(app: Flask, settings: Settings) -> None:
 def judge(sent: Mapping[str, Any], by: Caller) -> tuple[dict[str, Any], str | None]:
     """Separate the fields of a lead from those of the traps.
 
-    :return: the fields of the lead, and the reason why it is caught, one of those in `service`; None if it is let in.
+    :return: the fields of the lead, and `service.HONEYPOT` or `service.FILL_TIME` if a trap caught it, otherwise None.
     """
     fields = {name: value for name, value in sent.items() if name not in (TRAP_FIELD, STAMP_FIELD)}
     honeypot, stamp = sent.get(TRAP_FIELD), sent.get(STAMP_FIELD)
     if honeypot and not honeypot.isspace():
         return fields, service.HONEYPOT
     stamps: Stamps | None = current_app.extensions["stamps"]
-    # A caller with a key is a program, which may be quicker than a person.
+    # Callers with an API key are programs, which may fill a form faster than a person.
     if stamps is None or by.key_id is not None or stamps.accepts(stamp):
         return fields, None
     return fields, service.FILL_TIME
 
 
 def make_stamp() -> str:
-    """The signed time for a page that is shown now.
+    """A stamp for a page that is shown now.
 
     :raises StampsOff: MIN_FILL_SECONDS is 0.
     """

@@ -1,4 +1,4 @@
-"""The HTTP side of traps."""
+"""The endpoint that issues stamps for forms."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ blp = Blueprint("forms", __name__, url_prefix="/forms", description="What pages 
 
 @blp.route("/ts")
 class FormTimeView(MethodView):
-    """The time at which a page is shown."""
+    """The current time, signed."""
 
     @blp.doc(operationId="getFormTime", description="404 where no form needs one, because `MIN_FILL_SECONDS` is 0.")
     @blp.requires(None)

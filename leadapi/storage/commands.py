@@ -6,7 +6,7 @@ from typing import Any
 import click
 from alembic.util import CommandError
 from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from leadapi.storage import schema
 from leadapi.storage.transactions import DatabaseUnavailable
@@ -19,13 +19,13 @@ class DatabaseGroup(AppGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (OperationalError, DatabaseUnavailable, WriteLockUnavailable) as exc:
+        except (OperationalError, ProgrammingError, DatabaseUnavailable, WriteLockUnavailable) as exc:
+            if isinstance(exc, DBAPIError) and schema.lacks_schema(exc):
+                raise click.ClickException(str(schema.SchemaNotCurrent())) from exc
+            if isinstance(exc, ProgrammingError):
+                raise
             cause = getattr(exc, "orig", None) or exc
             raise click.ClickException(f"The database cannot answer: {cause}") from exc
-        except ProgrammingError as exc:
-            if schema.lacks_schema(exc):
-                raise click.ClickException(str(schema.SchemaNotCurrent())) from exc
-            raise
         except (CommandError, schema.SchemaNotCurrent) as exc:
             raise click.ClickException(str(exc)) from exc
 

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import Flask, current_app
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from leadapi.config import Settings
 from leadapi.storage.engines import db, is_in_memory
@@ -89,9 +89,10 @@ def require_current() -> None:
         raise SchemaNewer from exc
 
 
-def lacks_schema(exc: ProgrammingError) -> bool:
+def lacks_schema(exc: DBAPIError) -> bool:
     """Whether a statement failed because a table or column is missing, which a migration would create."""
-    return getattr(exc.orig, "sqlstate", None) in UNDEFINED
+    missing = str(exc.orig).startswith(("no such table", "no such column"))
+    return missing or getattr(exc.orig, "sqlstate", None) in UNDEFINED
 
 
 def current() -> str | None:

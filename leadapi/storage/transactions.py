@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from leadapi.config import Settings
 from leadapi.storage import engines
 from leadapi.storage.engines import db, is_in_memory
-from leadapi.storage.write_queue import WriteLockUnavailable
+from leadapi.storage.write_queue import WriteLockUnavailable, WriteQueue
 
 # How long a checkpoint holds up other writers of SQLite while it waits for readers of old pages.
 CHECKPOINT_SECONDS = 0.2
@@ -86,6 +86,8 @@ class Breaker:
 def init_app(app: Flask, settings: Settings) -> None:
     """Give the app its breakers, one for connecting and one for SQLite's write lock, and its number of streams."""
     app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
+    # For a database in memory.
+    app.extensions["only_connection"] = WriteQueue(None)
     # A stream holds a thread and a connection for as long as its client reads. One of each is left for other requests.
     app.extensions["streams"] = threading.BoundedSemaphore(max(1, settings.threads - 1))
 
@@ -102,12 +104,7 @@ def read() -> Iterator[Connection]:
     :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
     with _connect() as connection:
-        if is_in_memory(db.engine):
-            # All threads share its only connection, so readers take turns with writers.
-            with connection.info["write_queue"].turn(engines.WAIT_SECONDS):
-                yield connection
-        else:
-            yield connection
+        yield connection
 
 
 @contextmanager
@@ -225,9 +222,12 @@ def violated(exc: IntegrityError) -> str | None:
 
 @contextmanager
 def _connect() -> Iterator[Connection]:
-    with _breakers()["connect"].attempt(*UNREACHABLE):
-        connection = db.engine.connect()
-    with connection:
+    with ExitStack() as stack:
+        if is_in_memory(db.engine):
+            # All threads share its only connection, and the pool rolls back when one of them is done.
+            stack.enter_context(current_app.extensions["only_connection"].turn(engines.WAIT_SECONDS))
+        with _breakers()["connect"].attempt(*UNREACHABLE):
+            connection = stack.enter_context(db.engine.connect())
         yield connection
 
 
@@ -239,8 +239,10 @@ def _breakers() -> dict[str, Breaker]:
 def _begin_immediate(connection: Connection, deadline: float) -> None:
     driver: Any = connection.connection.driver_connection
     try:
-        # Only another program can hold the database now. It gets the rest of the time.
-        _set_busy_timeout(connection, max(0, math.ceil(deadline - time.monotonic())))
+        # Only another program can hold the database now. It gets the rest of the time, in whole seconds if there are
+        # some, so that the timeout need not be set for each transaction.
+        rest = max(0.0, deadline - time.monotonic())
+        _set_busy_timeout(connection, math.ceil(rest) if rest > 1 else rest)
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as exc:
         raise WriteLockUnavailable(str(exc)) from exc

@@ -69,5 +69,8 @@ def _lock_file(path: str, deadline: float) -> int:
                 os.close(file)
                 raise WriteLockUnavailable("other writers did not finish in time") from None
             time.sleep(POLL_SECONDS)
+        except OSError as exc:
+            os.close(file)
+            raise WriteLockUnavailable(f"{path}: {exc.strerror}") from exc
         else:
             return file

@@ -2,14 +2,14 @@
 
 import re
 
-# Standard label -> Python codec. A table, because a look-up in `codecs` remembers every label that a stranger makes up,
-# and has codecs with quadratic cost.
+# Standard label -> Python codec. `codecs.lookup` is unsafe for labels from clients: it caches every label, and some of
+# its codecs take quadratic time.
 CODECS = {
     "utf-8": "utf-8",
     "utf8": "utf-8",
     # Browsers read these as windows-1252.
     **dict.fromkeys(["windows-1252", "cp1252", "iso-8859-1", "iso8859-1", "latin1", "ascii", "us-ascii"], "cp1252"),
-    # And this one as windows-1254.
+    # Browsers read this one as windows-1254.
     "iso-8859-9": "cp1254",
     **{f"windows-{number}": f"cp{number}" for number in (1250, 1251, *range(1253, 1259))},
     **{f"iso-8859-{number}": f"iso8859-{number}" for number in (*range(2, 9), 10, 13, 14, 15, 16)},
@@ -29,21 +29,21 @@ CODECS = {
     "euc-kr": "cp949",
 }
 DEFAULT = "utf-8"
-# What is not UTF-8 and not declared is from a page that declares no charset.
+# Browsers use this charset for pages that declare none.
 FALLBACK = "cp1252"
 
-# Browsers write characters that the page's charset does not have as decimal references.
+# Browsers send characters outside the page's charset as decimal character references.
 _reference = re.compile(r"&#([0-9]{3,7});")
 
 
 def codec_of(label: str | None) -> str | None:
-    """The codec of a declared charset; None where the bytes have to tell."""
+    """The codec of a declared charset; None for UTF-8 and unknown charsets, where `guess_codec` decides."""
     codec = CODECS.get((label or "").strip(" \"'").lower())
     return None if codec == DEFAULT else codec
 
 
 def guess_codec(content: bytes) -> str:
-    """The codec of bytes without a declared charset, or with UTF-8."""
+    """UTF-8 if the bytes are valid UTF-8, otherwise `FALLBACK`."""
     try:
         content.decode(DEFAULT)
     except UnicodeDecodeError:

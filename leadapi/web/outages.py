@@ -29,6 +29,11 @@ def init_app(app: Flask) -> None:
 
 
 def _answer_unavailable(error: Exception) -> Response:
+    if isinstance(error, OperationalError) and lacks_schema(error):
+        return problem(503, str(SchemaNotCurrent()))
+    if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
+        # A faulty statement, which PostgreSQL reports as a ProgrammingError.
+        raise error
     # The driver's message tells the operator what is down. In these classes it contains no data.
     cause = getattr(error, "orig", None) or error
     logger.warning("database.unavailable", extra={"error": type(cause).__name__, "reason": str(cause).strip()})

@@ -38,12 +38,19 @@ def answer(response: Response) -> Response:
     pages: Pages = current_app.extensions["pages"]
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         return pages.refuse(response)
-    # Other headers would tell whether the visitor has been here before; so would the status 201.
-    kept = {name: value for name, value in response.headers if name == REPLAYED}
+    # Other headers would tell whether the visitor has been here before; so would the status 201. The response stays
+    # the same object, because hooks may wait for its end.
+    replayed = response.headers.get(REPLAYED)
+    response.headers.clear()
+    if replayed:
+        response.headers[REPLAYED] = replayed
     url = forms.next_page()
     if url in pages.redirect_urls:
-        return Response(status=HTTPStatus.SEE_OTHER, headers={**kept, "Location": str(url)})
-    return pages.thank(kept)
+        response.status_code = HTTPStatus.SEE_OTHER
+        response.headers["Location"] = str(url)
+        response.set_data(b"")
+        return response
+    return pages.thank(response)
 
 
 class Pages:
@@ -61,9 +68,10 @@ class Pages:
         # A style in the page, because a file would need an address that all proxies pass on.
         self._policy = f"{POLICY}; style-src 'sha256-{digest}'"
 
-    def thank(self, headers: dict[str, str]) -> Response:
+    def thank(self, response: Response) -> Response:
         """The page for a form that was accepted."""
-        return self._show(Response(headers=headers), "thanks.html")
+        response.status_code = HTTPStatus.OK
+        return self._show(response, "thanks.html")
 
     def refuse(self, response: Response) -> Response:
         """The page for an error, with the error's status and headers."""

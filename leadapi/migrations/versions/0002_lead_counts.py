@@ -1,7 +1,7 @@
 """The table of kept totals, and the indexes of the filters.
 
-Migration 0009 fills the table and creates its triggers. This migration once did, so databases that stopped
-at a version between the two have older triggers.
+Migration 0009 fills the table and creates its triggers. Earlier releases did this here, so databases at a version
+before 0009 may have older triggers.
 """
 
 import sqlalchemy as sa

@@ -6,7 +6,7 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-# Existing leads get the event that a new lead gets when it is stored.
+# Existing leads get the same event that an insert records for new leads.
 CREATED = {
     "sqlite": """
         INSERT INTO events (lead_id, type, created_at, data)

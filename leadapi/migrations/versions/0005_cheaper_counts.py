@@ -1,8 +1,8 @@
-"""Nothing: this migration once replaced trigger functions, which migration 0009 replaces again."""
+"""No change. Earlier releases replaced trigger functions here, and migration 0009 replaces them again."""
 
 revision = "0005"
 down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Keep the schema as it is; databases have this version's number."""
+    """Do nothing. The revision remains because existing databases refer to it."""

@@ -1,4 +1,4 @@
-"""The tables of the responses that are kept for idempotency keys, and of the leads they contain."""
+"""The tables of the responses stored for idempotency keys, and of the leads in these responses."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The table of the progress of imports."""
+"""The table of import progress."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The table of the leads that spam traps caught."""
+"""The table of quarantined leads."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -12,7 +12,7 @@ down_revision = "0008"
 def upgrade() -> None:
     """Upgrade the schema; existing data is kept."""
     connection = op.get_bind()
-    # Before the count: on PostgreSQL this locks the leads, so no lead is inserted meanwhile.
+    # Create the triggers first: on PostgreSQL this locks `leads`, so no lead is inserted during the count.
     count_triggers.create(connection)
     if connection.dialect.name == "postgresql":
         last = "coalesce(pg_sequence_last_value('leads_id_seq'), 0)"
