@@ -9,7 +9,7 @@ from leadapi.storage import Base, Identity, UTCDateTime
 
 
 class Event(Base):
-    """Something that happened to a lead. Rows are never updated; only erasures and service.MOST_REPEATED delete rows."""
+    """Something that happened to a lead. Rows are never updated; only erasures and service.MOST_REPEATED delete any."""
 
     __tablename__ = "events"
     __table_args__ = (

@@ -112,7 +112,7 @@ def forget(tx: Connection, email_keys: Sequence[str]) -> None:
 
 
 def follow(tx: Connection, before: str, after: str) -> None:
-    """Move items to the new address of their lead, so that its erasure deletes them, as part of the transaction `tx`."""
+    """Move items to a lead's new address, so that its erasure deletes them, as part of the transaction `tx`."""
     tx.execute(_follow, {"before": before, "after": after})
 
 
