@@ -27,7 +27,7 @@ _control = re.compile(rf"[{CONTROL}]")
 _to_lines = {code: "\n" if code in (0x0B, 0x0C, 0x0D, 0x85) else " " for code in (*range(0x20), *range(0x7F, 0xA0))}
 _to_lines |= {ord("\t"): "\t", ord("\n"): "\n"}
 _to_spaces = dict.fromkeys(_to_lines, " ")
-# Zero-width characters without a meaning in an address. The two joiners are missing: some domain names contain them.
+# Zero-width characters without a meaning in an address. The two joiners stay, because some domain names use them.
 _invisible = re.compile(r"[\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
 # The name of a field in the form, and its text, which is not blank.

@@ -30,7 +30,7 @@ def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, what_fit
 def left_out(lead: Mapping[str, Any], difference: Difference, changes: Mapping[str, Any]) -> dict[str, str]:
     """The attributes of the changes that `what_fits` left out.
 
-    :param difference: what `differences` returned.
+    :param difference: the result of `differences`.
     """
     kept = difference.get("attributes", {"to": lead["attributes"]})["to"]
     given = changes.get("attributes") or {}
