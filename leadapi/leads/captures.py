@@ -21,7 +21,7 @@ from leadapi.leads.merging import Difference, changed_row, differences
 from leadapi.leads.models import MERGED
 from leadapi.leads.representations import ShownLead, echo, shown
 from leadapi.quarantine import service as quarantine
-from leadapi.storage.rows import parameters
+from leadapi.storage.rows import parameters, time_text
 
 # What to do with a repeat, a new lead whose address is stored already. Otherwise it is refused.
 MERGE = "merge-duplicates"
@@ -181,7 +181,7 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     :return: the inserted leads, by the key of the address.
     """
     rows = [_row(new, key, time) for key, new in new_leads.items()]
-    values = {"time": time, "actor": by.key_id}
+    values = {"time": time_text(time), "actor": by.key_id}
     left_out = any(new.left_out for new in new_leads.values())
     if tx.dialect.name == "postgresql" and not left_out:
         return _by_key(tx.execute(queries.insert_and_record, {**values, **parameters(rows)}))

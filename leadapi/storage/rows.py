@@ -81,7 +81,7 @@ class RowsUpdate:
 
 def parameters(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The parameters of a statement for these rows."""
-    return {"rows": orjson.dumps(rows, _time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()}
+    return {"rows": orjson.dumps(rows, time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()}
 
 
 def _records(table: Table, names: Sequence[str]) -> dict[str, Select[Any]]:
@@ -99,7 +99,7 @@ def _records(table: Table, names: Sequence[str]) -> dict[str, Select[Any]]:
 
 
 @lru_cache(64)
-def _time_text(value: Any) -> str:
+def time_text(value: Any) -> str:
     """A time as both databases read it: in UTC without a zone, the form in which SQLAlchemy stores it in SQLite."""
     if not isinstance(value, datetime):
         raise TypeError

@@ -86,8 +86,9 @@ class Breaker:
 def init_app(app: Flask, settings: Settings) -> None:
     """Give the app its breakers, one for connecting and one for SQLite's write lock, and its number of streams."""
     app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
-    # For a database in memory.
-    app.extensions["only_connection"] = WriteQueue(None)
+    # All threads share the connection to a database in memory, and the pool rolls back when one of them is done.
+    with app.app_context():
+        app.extensions["only_connection"] = WriteQueue(None) if is_in_memory(db.engine) else None
     # A stream holds a thread and a connection for as long as its client reads. One of each is left for other requests.
     app.extensions["streams"] = threading.BoundedSemaphore(max(1, settings.threads - 1))
 
@@ -223,9 +224,9 @@ def violated(exc: IntegrityError) -> str | None:
 @contextmanager
 def _connect() -> Iterator[Connection]:
     with ExitStack() as stack:
-        if is_in_memory(db.engine):
-            # All threads share its only connection, and the pool rolls back when one of them is done.
-            stack.enter_context(current_app.extensions["only_connection"].turn(engines.WAIT_SECONDS))
+        only_connection: WriteQueue | None = current_app.extensions["only_connection"]
+        if only_connection is not None:
+            stack.enter_context(only_connection.turn(engines.WAIT_SECONDS))
         with _breakers()["connect"].attempt(*UNREACHABLE):
             connection = stack.enter_context(db.engine.connect())
         yield connection
