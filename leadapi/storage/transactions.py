@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -63,21 +63,22 @@ class Breaker:
         self._is_open = False
         self._probe = threading.Lock()
 
-    @contextmanager
-    def attempt(self, *failures: type[Exception]) -> Iterator[None]:
-        """Run the block. If it raises one of `failures`, only one thread at a time may try until one succeeds.
+    def call(self, function: Callable[[], T], failures: tuple[type[Exception], ...]) -> T:
+        """Call the function. After it raised one of `failures`, one thread at a time calls it until it succeeds.
 
-        :raises DatabaseUnavailable: the last attempt failed, and another thread is trying.
+        :raises DatabaseUnavailable: the last call failed, and another thread is calling it.
         """
         is_probe = self._is_open
         if is_probe and not self._probe.acquire(blocking=False):
             raise DatabaseUnavailable
         try:
-            yield
-            self._is_open = False
+            result = function()
         except failures:
             self._is_open = True
             raise
+        else:
+            self._is_open = False
+            return result
         finally:
             if is_probe:
                 self._probe.release()
@@ -104,8 +105,12 @@ def read() -> Iterator[Connection]:
 
     :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
-    with _connect() as connection:
-        yield connection
+    extensions = current_app.extensions
+    only_connection: WriteQueue | None = extensions["only_connection"]
+    with only_connection.turn(engines.WAIT_SECONDS) if only_connection else nullcontext():
+        breaker: Breaker = extensions["breakers"]["connect"]
+        with breaker.call(db.engine.connect, UNREACHABLE) as connection:
+            yield connection
 
 
 @contextmanager
@@ -120,7 +125,7 @@ def stream(rows: int) -> Iterator[Connection]:
     if not streams.acquire(blocking=False):
         raise StreamsBusy
     try:
-        with _connect() as connection:
+        with read() as connection:
             yield connection.execution_options(yield_per=rows, transaction=True)
     finally:
         streams.release()
@@ -141,7 +146,7 @@ def write(within: Connection | None = None, *, patience: float | None = None) ->
     if within is not None:
         yield within
         return
-    with _connect() as connection, begin_write(connection, patience=patience):
+    with read() as connection, begin_write(connection, patience=patience):
         yield connection
 
 
@@ -149,17 +154,22 @@ def write(within: Connection | None = None, *, patience: float | None = None) ->
 def begin_write(connection: Connection, *, patience: float | None = None) -> Iterator[None]:
     """The transaction of `write`, on a connection that the caller has prepared."""
     connection.execution_options(transaction=True)
+    if connection.dialect.name != "sqlite":
+        with connection.begin():
+            yield
+        return
     seconds = engines.WAIT_SECONDS if patience is None else patience
     with ExitStack() as transaction:
-        if connection.dialect.name == "sqlite":
-            # An impatient writer that gives up early does not prove that the database is locked.
-            with _breakers()["write"].attempt(*((WriteLockUnavailable,) if patience is None else ())):
-                deadline = time.monotonic() + seconds
-                transaction.enter_context(connection.info["write_queue"].turn(seconds))
-                transaction.enter_context(connection.begin())
-                _begin_immediate(connection, deadline)
-        else:
+
+        def begin() -> None:
+            deadline = time.monotonic() + seconds
+            transaction.enter_context(connection.info["write_queue"].turn(seconds))
             transaction.enter_context(connection.begin())
+            _begin_immediate(connection, deadline)
+
+        breaker: Breaker = current_app.extensions["breakers"]["write"]
+        # An impatient writer that gives up early does not prove that the database is locked.
+        breaker.call(begin, (WriteLockUnavailable,) if patience is None else ())
         yield
 
 
@@ -219,22 +229,6 @@ def violated(exc: IntegrityError) -> str | None:
         if columns == ", ".join(f"{table}.{column.name}" for column in constraint.columns):
             return str(constraint.name)
     return None
-
-
-@contextmanager
-def _connect() -> Iterator[Connection]:
-    with ExitStack() as stack:
-        only_connection: WriteQueue | None = current_app.extensions["only_connection"]
-        if only_connection is not None:
-            stack.enter_context(only_connection.turn(engines.WAIT_SECONDS))
-        with _breakers()["connect"].attempt(*UNREACHABLE):
-            connection = stack.enter_context(db.engine.connect())
-        yield connection
-
-
-def _breakers() -> dict[str, Breaker]:
-    breakers: dict[str, Breaker] = current_app.extensions["breakers"]
-    return breakers
 
 
 def _begin_immediate(connection: Connection, deadline: float) -> None:

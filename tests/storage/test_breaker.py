@@ -12,32 +12,34 @@ class Down(Exception):
 
 
 def fail(breaker: Breaker) -> None:
-    """Let an attempt fail."""
-    with pytest.raises(Down), breaker.attempt(Down):
-        raise Down
+    """Let a call fail."""
+    with pytest.raises(Down):
+        breaker.call(be_down, (Down,))
+
+
+def be_down() -> None:
+    raise Down
 
 
 def test_after_a_failure_one_thread_tries_and_the_others_fail_at_once() -> None:
     breaker = Breaker()
     trying, answered = threading.Event(), threading.Event()
 
-    def try_it() -> None:
-        with breaker.attempt(Down):
-            trying.set()
-            answered.wait(timeout=30)
+    def answer() -> None:
+        trying.set()
+        answered.wait(timeout=30)
 
     fail(breaker)
-    probe = threading.Thread(target=try_it)
+    probe = threading.Thread(target=breaker.call, args=(answer, (Down,)))
     probe.start()
     assert trying.wait(timeout=30)
 
-    with pytest.raises(DatabaseUnavailable), breaker.attempt(Down):
-        raise AssertionError
+    with pytest.raises(DatabaseUnavailable):
+        breaker.call(be_down, (Down,))
     answered.set()
     probe.join()
 
-    with breaker.attempt(Down), breaker.attempt(Down):
-        pass
+    assert breaker.call(lambda: breaker.call(lambda: 1, (Down,)), (Down,)) == 1
 
 
 def test_a_failed_attempt_lets_the_next_thread_try() -> None:
@@ -45,14 +47,12 @@ def test_a_failed_attempt_lets_the_next_thread_try() -> None:
     fail(breaker)
     fail(breaker)
 
-    with breaker.attempt(Down):
-        pass
+    assert breaker.call(lambda: 1, (Down,)) == 1
 
 
 def test_an_error_of_another_kind_says_nothing_about_the_database() -> None:
     breaker = Breaker()
-    with pytest.raises(LookupError), breaker.attempt(Down):
-        raise LookupError
+    with pytest.raises(Down):
+        breaker.call(be_down, (LookupError,))
 
-    with breaker.attempt(Down), breaker.attempt(Down):
-        pass
+    assert breaker.call(lambda: breaker.call(lambda: 1, (Down,)), (Down,)) == 1
