@@ -113,7 +113,7 @@ class SettingsSchema(Schema):
     HOST = fields.String(load_default="127.0.0.1")
     PORT = WholeNumber(1, 65535, load_default=8000)
     WEB_CONCURRENCY = WholeNumber(1, 256, load_default=2)
-    THREADS = WholeNumber(1, 256, load_default=4)
+    THREADS = WholeNumber(1, 256, load_default=2)
     MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
     AUTH = Switch(load_default=None)
     PUBLIC_CAPTURE = Switch(load_default="on")

@@ -28,7 +28,7 @@ def test_every_setting_has_a_default(folder: Path) -> None:
         host="127.0.0.1",
         port=8000,
         web_concurrency=2,
-        threads=4,
+        threads=2,
         max_body_bytes=1048576,
         auth=False,
         public_capture=True,

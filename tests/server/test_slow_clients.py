@@ -20,7 +20,7 @@ from servers import Server, answer
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 EXPORT = b"GET /leads/export HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-# The default settings have two workers of four threads. Ten for each thread.
+# The default settings have two workers of two threads. Twenty for each thread.
 DRIPPERS = 80
 # The deadline of a hasty service, the interval of its checks, and some time for a busy machine.
 AT_MOST = 1 + 1 + 3
