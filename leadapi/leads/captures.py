@@ -121,7 +121,7 @@ def _store(
         firsts.setdefault(key, new)
     created, existing = _insert_or_lock(tx, firsts, by, time, lock=on_repeat is not None)
     refused = firsts.keys() - created.keys() if on_repeat is None else ()
-    # Who may not read leads does not learn which lead has the address.
+    # A caller without `read` does not learn which lead has the address.
     taken = _ids_of(tx, refused) if refused and by.may("read") else {}
     states = _States(created | existing, time)
     outcomes: list[Capture] = []
