@@ -147,8 +147,8 @@ def make_app() -> Iterator[MakeApp]:
 
 @pytest.fixture
 def app(make_app: MakeApp, database_url: str) -> Flask:
-    """An app with the default settings."""
-    return make_app(DATABASE_URL=database_url)
+    """An app with default settings, but for more connections: tests use several at a time."""
+    return make_app(DATABASE_URL=database_url, THREADS="4")
 
 
 @pytest.fixture(scope="session")

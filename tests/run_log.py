@@ -8,6 +8,11 @@ import orjson
 # Everything that a test says about a person contains this word, so that the log can be searched for people.
 MARKER = "zebedee"
 
+# What coverage prints about an error at the exit of a process.
+_COVERAGE_FAULT = re.compile(
+    r"^Exception ignored in atexit callback: <bound method Coverage.*\n(?:[^{].*\n?)*", re.MULTILINE
+)
+
 # Every key that this process made. A test that reads a key from the output of a command adds it.
 secrets: list[str] = []
 
@@ -27,6 +32,13 @@ def read_document(document: dict[str, Any]) -> None:
 
 def faults(output: str) -> list[str]:
     """The faults of the standard output of a test. Apps and servers log there, and tests write nothing else."""
+    # A process that is told to stop while it saves its coverage reports that, but no fault of the service.
+    output = re.sub(
+        r"^Exception ignored in atexit callback: <bound method Coverage.*\n(?:[^{].*\n?)*",
+        "",
+        output,
+        flags=re.MULTILINE,
+    )
     return [fault for line in output.splitlines() if line for fault in _faults_of(line)]
 
 

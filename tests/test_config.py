@@ -268,7 +268,7 @@ def test_the_environment_goes_before_the_file(folder: Path, monkeypatch: pytest.
 
     settings = config.load()
 
-    assert (settings.env, settings.port, settings.host, settings.threads) == ("staging", 82, "::", 4)
+    assert (settings.env, settings.port, settings.host, settings.threads) == ("staging", 82, "::", 2)
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["by a server", "by the flask command, which loads .env first"])

@@ -105,8 +105,8 @@ def read_json(content: bytes) -> Any:
 
 def read_plain_body(req: Request) -> bytes:
     """The whole body, which must not be compressed; see `read_body`."""
-    # Content codings are case-insensitive (RFC 9110, 8.4.1).
-    codings = {coding.strip().lower() for coding in (req.content_encoding or "").split(",")}
+    # Content codings are case-insensitive (RFC 9110, 8.4.1). The rest of a long list is one unknown coding.
+    codings = {coding.strip().lower() for coding in (req.content_encoding or "").split(",", maxsplit=10)}
     if codings - {"", "identity"}:
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     return read_body(req)
