@@ -185,6 +185,7 @@ def test_a_lock_file_is_for_its_owner_alone_and_no_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short_waits")
+@pytest.mark.slow
 def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
     make_app: MakeApp, sqlite_path: Path, new_lead: NewLead
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
 
 
 @pytest.mark.usefixtures("short_waits")
+@pytest.mark.slow
 def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url, THREADS="1")
     client = app.test_client()
@@ -220,6 +222,7 @@ def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, databa
 
 
 @pytest.mark.usefixtures("short_waits")
+@pytest.mark.slow
 def test_a_lock_on_sqlite_at_the_start_does_not_stop_it(make_app: MakeApp, tmp_path: Path) -> None:
     foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
     foreign.execute("PRAGMA journal_mode = WAL")

@@ -105,6 +105,9 @@ result = invoke(args=["leads", "import", large])
 print("MEASURED", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, result.exit_code, result.stderr)
 """
 
+# These files are large, or read by a process of their own.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("start", "part"),
