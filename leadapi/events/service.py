@@ -16,6 +16,7 @@ CREATED = "lead.created"
 REPEATED = "lead.repeated"
 UPDATED = "lead.updated"
 ERASED = "lead.erased"
+NOTED = "lead.noted"
 # Anybody may repeat a lead, as often as the rate limit lets them. Each lead keeps so many of these events.
 MOST_REPEATED = 1000
 
@@ -23,6 +24,7 @@ events = Event.metadata.tables["events"]
 
 COLUMNS = ("lead_id", "type", "created_at", "actor", "data")
 _insert = RowsInsert(events, COLUMNS)
+_insert_one = insert(events).returning(events.c.id)
 _delete = delete(events).where(events.c.lead_id == bindparam("lead_id"))
 _of_leads = events.c.lead_id.in_(bindparam("lead_ids", expanding=True))
 # The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
@@ -91,6 +93,12 @@ def record(tx: Connection, happened: Sequence[NewEvent]) -> None:
         tx.execute(_prune, {"lead_ids": many})
 
 
+def record_one(tx: Connection, event: NewEvent) -> dict[str, Any]:
+    """Write an event, as part of the transaction `tx`, and return it as clients see it."""
+    event_id = tx.execute(_insert_one, vars(event)).scalar_one()
+    return _shown(event_id, event.type, event.created_at, event.actor, event.data)
+
+
 def recording(source: Select[Any]) -> Insert:
     """The statement that writes the events whose `COLUMNS` a SELECT gives. On PostgreSQL it can be part of another."""
     return insert(events).from_select(COLUMNS, source)
@@ -122,8 +130,9 @@ def list_events(lead_id: int, *, limit: int, offset: int = 0, after: int | None 
     with storage.read() as connection:
         rows = connection.execute(_page, {"lead_id": lead_id, **bounds}).all()
         total = rows[0][-1] if rows else connection.execute(_count, {"lead_id": lead_id}).scalar_one()
-    items = [
-        {"id": row.id, "type": row.type, "time": row.created_at, "actor": row.actor, "data": orjson.Fragment(row.data)}
-        for row in rows[:limit]
-    ]
+    items = [_shown(row.id, row.type, row.created_at, row.actor, row.data) for row in rows[:limit]]
     return EventPage(total, items, items[-1]["id"] if len(rows) > limit else None)
+
+
+def _shown(event_id: int, type: str, time: datetime, actor: str | None, data: str) -> dict[str, Any]:  # noqa: A002  # the column's name
+    return {"id": event_id, "type": type, "time": time, "actor": actor, "data": orjson.Fragment(data)}

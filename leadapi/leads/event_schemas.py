@@ -63,6 +63,12 @@ class LeadErasedSchema(ShownSchema):
     """A lead that was erased: nothing is kept of it."""
 
 
+class LeadNotedSchema(ShownSchema):
+    """A note that somebody wrote about the lead."""
+
+    text = fields.String(required=True)
+
+
 class LeadCreatedEventSchema(EventSchema):
     """A lead was captured."""
 
@@ -91,6 +97,13 @@ class LeadErasedEventSchema(EventSchema):
     data = fields.Nested(LeadErasedSchema, required=True)
 
 
+class LeadNotedEventSchema(EventSchema):
+    """Somebody wrote a note about the lead."""
+
+    type = Constant("lead.noted")
+    data = fields.Nested(LeadNotedSchema, required=True)
+
+
 class LeadEventPageSchema(ShownSchema):
     """A page of a lead's events, oldest first."""
 
@@ -105,6 +118,7 @@ class LeadEventPageSchema(ShownSchema):
             LeadRepeatedEventSchema,
             LeadUpdatedEventSchema,
             LeadErasedEventSchema,
+            LeadNotedEventSchema,
             discriminator="type",
         ),
         required=True,

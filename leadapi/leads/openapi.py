@@ -35,6 +35,8 @@ EVENT = {
     "actor": None,
     "data": {"changes": {"status": {"from": "new", "to": "qualified"}}},
 }
+NOTE = {"text": "Called back; wants an offer for 20 seats."}
+NOTED = {"id": 8, "type": "lead.noted", "time": "2026-02-28T10:00:00Z", "actor": None, "data": NOTE}
 CELLS = ["" if value is None else str(value) for value in LEAD.values()]
 CSV = f"{','.join(LEAD)}\r\n{','.join(CELLS)}\r\n"
 NDJSON = f"{orjson.dumps(LEAD).decode()}\n"

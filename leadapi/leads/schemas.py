@@ -18,6 +18,7 @@ from leadapi.web.fields import (
     Integer,
     Line,
     Name,
+    Note,
     OneOf,
     Paragraphs,
     QueryInstant,
@@ -102,6 +103,12 @@ class LeadChangesSchema(BodySchema):
             f" most {MAX_ATTRIBUTES}. {ATTRIBUTES_TOGETHER}"
         },
     )
+
+
+class NewNoteSchema(BodySchema):
+    """A note about a lead."""
+
+    text = Note(5000, required=True, metadata={"description": "1 to 5000 characters. Spaces around it are removed."})
 
 
 class LeadSchema(ShownSchema):

@@ -12,9 +12,9 @@ from leadapi.events.schemas import EventListArgsSchema
 from leadapi.events.service import EventPage
 from leadapi.idempotency.once import once
 from leadapi.keys.guard import caller
-from leadapi.leads import captures, openapi, schemas, service
+from leadapi.leads import captures, notes, openapi, schemas, service
 from leadapi.leads.captures import MERGE, Capture, NewLead
-from leadapi.leads.event_schemas import LeadEventPageSchema
+from leadapi.leads.event_schemas import LeadEventPageSchema, LeadNotedEventSchema
 from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
 from leadapi.leads.transfer import exports
@@ -179,6 +179,20 @@ class LeadEventsView(MethodView):
     def get(self, args: dict[str, Any], lead_id: int) -> tuple[dict[str, Any], dict[str, str]]:
         """List what happened to a lead"""
         return _history(service.list_events(lead_id, **args))
+
+
+@blp.route("/<id:lead_id>/notes")
+class LeadNotesView(MethodView):
+    """What people note about one of the leads."""
+
+    @blp.doc(operationId="addLeadNote", description="An event in the lead's history. The lead itself stays as it is.")
+    @blp.requires("write")
+    @blp.arguments(schemas.NewNoteSchema(), example=openapi.NOTE)
+    @blp.response(201, LeadNotedEventSchema, example=openapi.NOTED)
+    @blp.refuses(400, 404, 411, 413, 415, 422, 500, 503)
+    def post(self, note: dict[str, Any], lead_id: int) -> dict[str, Any]:
+        """Note something about a lead"""
+        return notes.add_note(lead_id, note["text"], by=caller())
 
 
 def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:

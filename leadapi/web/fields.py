@@ -193,6 +193,25 @@ class Paragraphs(Line):
     documented = {"pattern": r"^([^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)*$"}
 
 
+class Note(Paragraphs):
+    """Paragraphs of at least one character, not counting the spaces around them."""
+
+    trimmed = True
+
+    def __init__(self, longest: int, **kwargs: Any) -> None:
+        # Documented by a pattern, because minLength and maxLength would count the spaces.
+        within, edge = r"([^\x00-\x08\x0b-\x1f\x7f-\x9f]|\r\n)", rf"[^{SPACE}{CONTROL}]"
+        self.documented = {"pattern": rf"^[{SPACE}]*{edge}({within}{{0,{longest - 2}}}{edge})?[{SPACE}]*$"}
+        self.length = validate.Length(1, longest)
+        super().__init__(None, **kwargs)
+        self.longest = longest
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        self.length(text)
+        return text
+
+
 class Instant(fields.Field[datetime]):
     """A date and time with its zone (RFC 3339), as an aware datetime in UTC."""
 
