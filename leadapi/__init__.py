@@ -10,6 +10,7 @@ from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads import openapi as leads_openapi
 from leadapi.leads.cli import commands as leads_commands
+from leadapi.leads.stats.views import blp as stats
 from leadapi.leads.views import blp as leads
 from leadapi.limits import policies as rate_limits
 from leadapi.quarantine import traps
@@ -55,6 +56,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     leads_openapi.init_app(rest.document)
 
     rest.register_blueprint(leads)
+    rest.register_blueprint(stats)
     rest.register_blueprint(forms)
     rest.register_blueprint(health.blp)
     return app

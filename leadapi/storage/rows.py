@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     JSON,
+    ColumnClause,
     ColumnElement,
     Connection,
     CursorResult,
@@ -50,7 +51,7 @@ class RowsInsert:
         inserts: dict[str, Any] = {"sqlite": sqlite.insert(table), "postgresql": postgresql.insert(table)}
         # By the name of the dialect; its parameters are those of `parameters`.
         self.statements: dict[str, Any] = {}
-        for dialect, rows in _records(table, names).items():
+        for dialect, rows in records([column(name, table.c[name].type) for name in names]).items():
             statement = inserts[dialect].from_select(names, rows)
             if conflict:
                 statement = statement.on_conflict_do_nothing(index_elements=[conflict])
@@ -69,7 +70,7 @@ class RowsUpdate:
 
     def __init__(self, table: Table, names: Sequence[str]) -> None:
         self._statements: dict[str, Any] = {}
-        for dialect, rows in _records(table, ["id", *names]).items():
+        for dialect, rows in records([column(name, table.c[name].type) for name in ["id", *names]]).items():
             new = rows.subquery("new")
             values = {name: new.c[name] for name in names}
             self._statements[dialect] = update(table).where(table.c.id == new.c.id).values(values)
@@ -84,17 +85,18 @@ def parameters(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {"rows": orjson.dumps(rows, time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()}
 
 
-def _records(table: Table, names: Sequence[str]) -> dict[str, Select[Any]]:
-    """The rows of the JSON parameter as a SELECT, for each database."""
+def records(columns: Sequence[ColumnClause[Any]]) -> dict[str, Select[Any]]:
+    """The rows of the JSON parameter as a SELECT of these columns, by the name of the dialect."""
     rows = bindparam("rows", type_=Text)
     objects = func.json_each(rows).table_valued("value")
-    cells = [func.json_extract(objects.c.value, literal_column(f"'$.{name}'")).label(name) for name in names]
-    columns = [column(name, table.c[name].type) for name in names]
-    records = func.json_to_recordset(cast(rows, JSON)).table_valued(*columns).render_derived(with_types=True)
+    cells = [
+        func.json_extract(objects.c.value, literal_column(f"'$.{each.name}'")).label(each.name) for each in columns
+    ]
+    table = func.json_to_recordset(cast(rows, JSON)).table_valued(*columns).render_derived(with_types=True)
     return {
         # In an INSERT, SQLite needs the WHERE to tell ON CONFLICT from the ON of a join.
         "sqlite": select(*cells).where(true()),
-        "postgresql": select(*(records.c[name] for name in names)),
+        "postgresql": select(*(table.c[each.name] for each in columns)),
     }
 
 

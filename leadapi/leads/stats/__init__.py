@@ -1,0 +1,1 @@
+"""Numbers of leads: by day, by source, by status."""

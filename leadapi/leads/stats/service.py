@@ -1,0 +1,114 @@
+"""Count leads by day, by source or by status."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Select, Text, bindparam, column, func, select
+
+from leadapi import storage
+from leadapi.leads.queries import FILTERS, leads
+from leadapi.storage import UTCDateTime
+from leadapi.storage.rows import parameters, records
+
+_days = records([column("day", Text), column("start", UTCDateTime), column("end", UTCDateTime)])
+_FILTERS = FILTERS | {
+    "start": leads.c.created_at >= bindparam("start", type_=UTCDateTime),
+    "end": leads.c.created_at < bindparam("end", type_=UTCDateTime),
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many leads match, and how many of them have each key: a date, a source or a status."""
+
+    total: int
+    items: list[tuple[str | None, int]]
+
+
+def count_leads(
+    *, by: str, first: date | None = None, last: date | None = None, zone: ZoneInfo, **filters: str
+) -> Counts:
+    """Count the leads that match.
+
+    :param by: `day`, `source` or `status`. Days are in their order, and those without leads are there with 0; other
+        keys are ordered by their number, the largest first.
+    :param first: the first day; None for the day of the first lead that matches, or the last day if there is none.
+    :param last: the last day; None for today, or the day of the last lead if that is later.
+    :param zone: the time zone of the days.
+    :param filters: any of `source` and `status`.
+    """
+    values: dict[str, Any] = dict(filters)
+    with storage.read() as connection:
+        if by == "day":
+            items = _by_day(connection, _Days(first, last, zone), values)
+        else:
+            items = _by_column(connection, by, _Days(first, last, zone), values)
+    return Counts(sum(count for _, count in items), items)
+
+
+class _Days(NamedTuple):
+    """A range of days in a time zone; None for an end that is not given."""
+
+    first: date | None
+    last: date | None
+    zone: ZoneInfo
+
+    def day_of(self, moment: datetime) -> date:
+        return moment.astimezone(self.zone).date()
+
+    def start_of(self, day: date) -> datetime:
+        """The instant at which a day begins. Where clocks skip midnight, this is the instant at which they do so."""
+        return datetime.combine(day, time(), self.zone).astimezone(UTC)
+
+
+def _by_day(connection: Connection, days: _Days, values: dict[str, Any]) -> list[tuple[str | None, int]]:
+    oldest, newest = connection.execute(_extremes(frozenset(values)), values).one()
+    last = days.last or max(days.day_of(moment) for moment in (storage.now(), newest) if moment)
+    first = days.first or (days.day_of(oldest) if oldest else last)
+    length = max(0, (last - first).days + 1)
+    starts = [days.start_of(first + timedelta(number)) for number in range(length + 1)]
+    rows = [
+        {"day": (first + timedelta(number)).isoformat(), "start": start, "end": end}
+        for number, (start, end) in enumerate(pairwise(starts))
+    ]
+    statement = _daily(frozenset(values), connection.dialect.name)
+    return [(row.day, row.number) for row in connection.execute(statement, values | parameters(rows))]
+
+
+def _by_column(connection: Connection, name: str, days: _Days, values: dict[str, Any]) -> list[tuple[str | None, int]]:
+    if days.first:
+        values["start"] = days.start_of(days.first)
+    if days.last:
+        values["end"] = days.start_of(days.last + timedelta(1))
+    rows = connection.execute(_grouped(name, frozenset(values)), values)
+    return sorted(((row.key, row.number) for row in rows), key=lambda item: (-item[1], item[0] or ""))
+
+
+@cache
+def _extremes(filters: frozenset[str]) -> Select[Any]:
+    """The times of the oldest and the newest lead that match."""
+    return _where(select(func.min(leads.c.created_at), func.max(leads.c.created_at)), filters)
+
+
+@cache
+def _daily(filters: frozenset[str], dialect: str) -> Select[Any]:
+    """The number of leads of each day. The days are the rows of the parameter."""
+    days = _days[dialect].subquery("days")
+    within = select(func.count()).where(leads.c.created_at >= days.c.start, leads.c.created_at < days.c.end)
+    counting = _where(within, filters).scalar_subquery().label("number")
+    return select(days.c.day, counting).order_by(days.c.day)
+
+
+@cache
+def _grouped(name: str, filters: frozenset[str]) -> Select[Any]:
+    """The number of leads of each value of a column."""
+    key = leads.c[name].label("key")
+    return _where(select(key, func.count().label("number")), filters).group_by(key)
+
+
+def _where(statement: Select[Any], filters: frozenset[str]) -> Select[Any]:
+    return statement.select_from(leads).where(*(_FILTERS[name] for name in sorted(filters)))
