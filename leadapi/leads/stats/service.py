@@ -66,9 +66,13 @@ class _Days(NamedTuple):
 
 
 def _by_day(connection: Connection, days: _Days, values: dict[str, Any]) -> list[tuple[str | None, int]]:
-    oldest, newest = connection.execute(_extremes(frozenset(values)), values).one()
-    last = days.last or max(days.day_of(moment) for moment in (storage.now(), newest) if moment)
-    first = days.first or (days.day_of(oldest) if oldest else last)
+    first, last = days.first, days.last
+    if last is None:
+        newest = connection.execute(_extreme("max", frozenset(values)), values).scalar_one()
+        last = max(days.day_of(moment) for moment in (storage.now(), newest) if moment)
+    if first is None:
+        oldest = connection.execute(_extreme("min", frozenset(values)), values).scalar_one()
+        first = days.day_of(oldest) if oldest else last
     length = max(0, (last - first).days + 1)
     starts = [days.start_of(first + timedelta(number)) for number in range(length + 1)]
     rows = [
@@ -89,9 +93,9 @@ def _by_column(connection: Connection, name: str, days: _Days, values: dict[str,
 
 
 @cache
-def _extremes(filters: frozenset[str]) -> Select[Any]:
-    """The times of the oldest and the newest lead that match."""
-    return _where(select(func.min(leads.c.created_at), func.max(leads.c.created_at)), filters)
+def _extreme(which: str, filters: frozenset[str]) -> Select[Any]:
+    """The time of the oldest (`min`) or the newest (`max`) lead that matches."""
+    return _where(select(getattr(func, which)(leads.c.created_at)), filters)
 
 
 @cache
