@@ -1,6 +1,8 @@
 """Labels that third-party forms and files use for the fields of a lead, in the eight languages of the pages."""
 
+import re
 import unicodedata
+from collections.abc import Mapping
 
 # Parts of a name, for forms and files without a field for the full name. NAME alone is the full name. It is the last
 # name next to FIRST_NAME (German: "Vorname" and "Name"), and the first name next to LAST_NAME (Italian: "Nome" and
@@ -74,17 +76,22 @@ COLUMN_SPELLINGS = {
 def field_of(label: str) -> str | None:
     """The field of a lead, or the part of a name, that a label denotes; None for an unknown label.
 
-    Case, accents, spaces and punctuation are ignored. Of `contact[email]` only `email` counts.
+    Case, accents, spaces and punctuation are ignored. Of `contact[email]` only `email` counts, and of
+    `Email (required)` what is before the brackets, unless all of it is known.
     """
     text = label[:200]
     if text.endswith("]"):
         text = text[:-1].rpartition("[")[2]
-    return _fields.get(normalize_label(text))
+    return _find(text, _fields)
 
 
 def field_of_column(label: str) -> str | None:
     """Like `field_of`, with the additional fields of files."""
-    return _columns.get(normalize_label(label[:200])) or field_of(label)
+    return _find(label[:200], _columns) or field_of(label)
+
+
+def _find(label: str, fields: Mapping[str, str]) -> str | None:
+    return fields.get(normalize_label(label)) or fields.get(normalize_label(_note.sub("", label)))
 
 
 def normalize_label(label: str) -> str:
@@ -96,5 +103,7 @@ def _by_spelling(spellings: dict[str, str]) -> dict[str, str]:
     return {normalize_label(text): field for field, texts in spellings.items() for text in texts.split(",")}
 
 
+# A note in brackets at the end of a label.
+_note = re.compile(r"\([^()]*\)\W*\Z")
 _fields = _by_spelling(SPELLINGS)
 _columns = _by_spelling(COLUMN_SPELLINGS)

@@ -2,6 +2,7 @@
 
 import binascii
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +120,7 @@ def read_fields(content_type: str, body: bytes) -> dict[str, list[str]]:
 
 def _urlencoded(body: bytes) -> list[RawField]:
     # Browsers percent-encode these two characters.
-    if body.lstrip()[:1] in (b"{", b"["):
+    if body.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"["):
         raise UnsupportedMediaType("The body looks like JSON. Send it as application/json.")
     if body.count(b"&") >= MAX_FIELDS:
         raise OverflowError
@@ -192,7 +193,7 @@ def _transfer_decoded(content: bytes, encoding: str) -> bytes:
         return binascii.a2b_base64(content)
     if encoding == "quoted-printable":
         return binascii.a2b_qp(content)
-    if encoding in ("7bit", "8bit", "binary"):
+    if encoding in ("", "7bit", "8bit", "binary"):
         return content
     raise ValueError(encoding)
 

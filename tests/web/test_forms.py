@@ -221,6 +221,7 @@ def test_what_refers_to_no_character_stays(client: FlaskClient, new_lead: NewLea
         ("quoted-printable", quopri.encodestring(f"{MARKER} José".encode())),
         ("8bit", f"{MARKER} José".encode()),
         ("binary", f"{MARKER} José".encode()),
+        ("", f"{MARKER} José".encode()),
     ],
 )
 def test_a_transfer_encoding_is_decoded(client: FlaskClient, new_lead: NewLead, encoding: str, content: bytes) -> None:
