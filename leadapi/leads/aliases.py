@@ -14,6 +14,9 @@ SPELLINGS = {
         full name, your name, your full name, contact name, customer name, client name, lead name, person name,
         invitee name, attendee name, respondent name, submitter name, name first last,
         what is your name, what's your name, what is your full name, what's your full name,
+        wie heißt du, wie heißen sie, wie ist dein name, wie ist ihr name, wie lautet ihr name,
+        quel est votre nom, comment vous appelez-vous, cuál es tu nombre, cómo te llamas, qual é o seu nome,
+        come ti chiami, qual è il tuo nome, hoe heet je, wat is je naam, jak się nazywasz,
         vollständiger name, ihr name, dein name, name und vorname, vor- und nachname,
         nom complet, votre nom, nom et prénom, prénom et nom, nombre completo, su nombre, tu nombre, nombre y apellidos,
         nome completo, seu nome, il tuo nome, nome e cognome, volledige naam, uw naam, je naam, imię i nazwisko
@@ -34,7 +37,7 @@ SPELLINGS = {
         work email, business email, company email, personal email, primary email, email 1, email 1 value, person email,
         customer email, client email, lead email, invitee email, attendee email, respondent email,
         what is your email, what's your email, what is your email address, what's your email address,
-        e-mail-adresse, mailadresse, ihre e-mail, ihre e-mail-adresse, deine e-mail,
+        e-mail-adresse, mailadresse, ihre e-mail, ihre e-mail-adresse, deine e-mail, deine e-mail-adresse,
         courriel, adresse e-mail, adresse mail, adresse électronique, votre e-mail, votre adresse e-mail,
         correo, correo electrónico, dirección de correo electrónico, su correo, tu correo, su email, tu email,
         endereço de e-mail, correio eletrônico, correio eletrónico, seu e-mail,
@@ -63,8 +66,9 @@ COLUMN_SPELLINGS = {
     "status": "status, lead status, contact status",
     "created_at": """
         created at, created, created time, created date, created on, create date, creation date, date created,
-        date added, added at, submitted at, submitted on, submitted, submit date, submit time, submission date,
-        submission time, date submitted, lead submit time, lead created time, entry date, timestamp
+        date added, added at, added time, profile created on, submitted at, submitted on, submitted, submit date,
+        submit time, submission date, submission time, date submitted, lead submit time, lead created time, entry date,
+        timestamp
     """,
     "updated_at": """
         updated at, updated, updated time, updated on, update date, date updated, modified at, modified time,
