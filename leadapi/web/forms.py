@@ -89,11 +89,16 @@ def next_page() -> str | None:
 
 
 def is_from_visitor() -> bool:
-    """Whether the answer is for a person: the request is a form, and its Accept header names HTML, as browsers do."""
+    """Whether the answer is for a person: the request is a form, and its Accept header names HTML, as browsers do.
+
+    Some programs name JSON and HTML with one weight. For them, the order decides.
+    """
     if request.method != "POST" or not is_form_type(request):
         return False
     accept = media_types()
-    return accept.get("text/html", 0.0) > 0 and accept["text/html"] >= weight_of("application/json", accept)[0]
+    html, json = accept.get("text/html", 0.0), weight_of("application/json", accept)[0]
+    named = [name for name in accept if name in ("text/html", "application/json")]
+    return html > 0 and (html > json or (html == json and named[0] == "text/html"))
 
 
 def read_fields(content_type: str, body: bytes) -> dict[str, list[str]]:
