@@ -145,8 +145,8 @@ def forms() -> Iterator[Request]:
             content = b"full_name=" + piece * ((MIB - 20) // len(piece))
             bodies[f"{charset} of {piece!r}"] = (content, f"{URLENCODED}; charset={charset}")
     for label in ("Email (a) ", "\ufdfa", "(", "]"):
-        names = (f"{number}{label * (9000 // len(label.encode()))}" for number in range(99))
-        bodies[f"99 names of {label!r}"] = ("&".join(f"{name}=1" for name in names).encode(), URLENCODED)
+        names = (f"{number}{label * (2000 // len(label.encode()))}" for number in range(499))
+        bodies[f"499 names of {label!r}"] = ("&".join(f"{name}=1" for name in names).encode(), URLENCODED)
     for name, (content, content_type) in bodies.items():
         yield Request(f"form: {name}", body=content, content_type=content_type)
 
@@ -166,7 +166,7 @@ def _multiparts() -> dict[str, tuple[bytes, str]]:
         "references": (_filled("a", "&#300;"), "b; charset=windows-1252"),
     }
     for piece in (b'; a="', b";a=b", b"; ", b'"', b"\\", b'\\"', b";"):
-        heads = [HEAD + (b"\r\nContent-Type: a" + piece * 1000)[:1000] * 4 + b"\r\n\r\n"] * 99
+        heads = [HEAD + (b"\r\nContent-Type: a" + piece * 1000)[:1000] * 4 + b"\r\n\r\n"] * 240
         found[f"heads of {piece!r}"] = (_multipart(*heads), "b")
     for name in ("full_name", "E-Mail", "message", "x"):
         for text in ("\x01", "\x85", " ", "\u3000", "\u200b", "\u3164", "\r", '"', "\ufdfa", "\0é"):

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 # "Cognome").
 FIRST_NAME, NAME, LAST_NAME = "first_name", "name", "last_name"
 
+# Of a label, as much is read. The longest one below has half of it, and some characters stand for 18 others.
+MAX_LENGTH = 80
+
 SPELLINGS = {
     "full_name": """
         full name, your name, your full name, contact name, customer name, client name, lead name, person name,
@@ -83,7 +86,7 @@ def field_of(label: str) -> str | None:
     Case, accents, spaces and punctuation are ignored. Of `contact[email]` only `email` counts, and of
     `Email (required)` what is before the brackets, unless all of it is known.
     """
-    text = label[:200]
+    text = label[:MAX_LENGTH].removesuffix("[]")
     if text.endswith("]"):
         text = text[:-1].rpartition("[")[2]
     return _find(text, _fields)
@@ -91,7 +94,7 @@ def field_of(label: str) -> str | None:
 
 def field_of_column(label: str) -> str | None:
     """Like `field_of`, with the additional fields of files."""
-    return _find(label[:200], _columns) or field_of(label)
+    return _find(label[:MAX_LENGTH], _columns) or field_of(label)
 
 
 def _find(label: str, fields: Mapping[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from multipart import MultipartSegment, PushMultipartParser, parse_options_heade
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from leadapi.web.charsets import codec_of, decode, guess_codec
-from leadapi.web.fields import MAX_FIELDS, OWN, STAMP_FIELD, TRAP_FIELD
+from leadapi.web.fields import OWN, STAMP_FIELD, TRAP_FIELD
 from leadapi.web.negotiation import media_types, weight_of
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -25,6 +25,8 @@ NEXT = "_next"
 CHARSET = b"_charset_"
 # These two are for the schema, because JSON can have them, too.
 TRAPS = (TRAP_FIELD, STAMP_FIELD)
+# More than JSON may have: plugins add fields of their own, which no visitor can remove.
+MAX_FIELDS = 500
 # RFC 2046, 5.1.1, allows 70 characters, and some clients use a few more.
 MAX_BOUNDARY_LENGTH = 100
 # Of each part: bytes of one header and number of headers. Browsers send two headers.

@@ -70,6 +70,7 @@ def test_common_names_of_a_name_are_understood(
         ("Email_Address", "email"),
         ("E-mail-adresse:", "email"),
         ("contact[email]", "email"),
+        ("email[]", "email"),
         ("E-Mail (geschäftlich)", "email"),
         ("Correo electrónico", "email"),
         ("Company Name", "company"),
