@@ -1,17 +1,25 @@
 """Labels that third-party forms and files use for the fields of a lead, in the eight languages of the pages."""
 
+import re
 import unicodedata
+from collections.abc import Mapping
 
 # Parts of a name, for forms and files without a field for the full name. NAME alone is the full name. It is the last
 # name next to FIRST_NAME (German: "Vorname" and "Name"), and the first name next to LAST_NAME (Italian: "Nome" and
 # "Cognome").
 FIRST_NAME, NAME, LAST_NAME = "first_name", "name", "last_name"
 
+# Of a label, as much is read. The longest one below has half of it, and some characters stand for 18 others.
+MAX_LENGTH = 80
+
 SPELLINGS = {
     "full_name": """
         full name, your name, your full name, contact name, customer name, client name, lead name, person name,
         invitee name, attendee name, respondent name, submitter name, name first last,
         what is your name, what's your name, what is your full name, what's your full name,
+        wie heißt du, wie heißen sie, wie ist dein name, wie ist ihr name, wie lautet ihr name,
+        quel est votre nom, comment vous appelez-vous, cuál es tu nombre, cómo te llamas, qual é o seu nome,
+        come ti chiami, qual è il tuo nome, hoe heet je, wat is je naam, jak się nazywasz,
         vollständiger name, ihr name, dein name, name und vorname, vor- und nachname,
         nom complet, votre nom, nom et prénom, prénom et nom, nombre completo, su nombre, tu nombre, nombre y apellidos,
         nome completo, seu nome, il tuo nome, nome e cognome, volledige naam, uw naam, je naam, imię i nazwisko
@@ -32,7 +40,7 @@ SPELLINGS = {
         work email, business email, company email, personal email, primary email, email 1, email 1 value, person email,
         customer email, client email, lead email, invitee email, attendee email, respondent email,
         what is your email, what's your email, what is your email address, what's your email address,
-        e-mail-adresse, mailadresse, ihre e-mail, ihre e-mail-adresse, deine e-mail,
+        e-mail-adresse, mailadresse, ihre e-mail, ihre e-mail-adresse, deine e-mail, deine e-mail-adresse,
         courriel, adresse e-mail, adresse mail, adresse électronique, votre e-mail, votre adresse e-mail,
         correo, correo electrónico, dirección de correo electrónico, su correo, tu correo, su email, tu email,
         endereço de e-mail, correio eletrônico, correio eletrónico, seu e-mail,
@@ -61,8 +69,9 @@ COLUMN_SPELLINGS = {
     "status": "status, lead status, contact status",
     "created_at": """
         created at, created, created time, created date, created on, create date, creation date, date created,
-        date added, added at, submitted at, submitted on, submitted, submit date, submit time, submission date,
-        submission time, date submitted, lead submit time, lead created time, entry date, timestamp
+        date added, added at, added time, profile created on, submitted at, submitted on, submitted, submit date,
+        submit time, submission date, submission time, date submitted, lead submit time, lead created time, entry date,
+        timestamp
     """,
     "updated_at": """
         updated at, updated, updated time, updated on, update date, date updated, modified at, modified time,
@@ -74,17 +83,22 @@ COLUMN_SPELLINGS = {
 def field_of(label: str) -> str | None:
     """The field of a lead, or the part of a name, that a label denotes; None for an unknown label.
 
-    Case, accents, spaces and punctuation are ignored. Of `contact[email]` only `email` counts.
+    Case, accents, spaces and punctuation are ignored. Of `contact[email]` only `email` counts, and of
+    `Email (required)` what is before the brackets, unless all of it is known.
     """
-    text = label[:200]
+    text = label[:MAX_LENGTH].removesuffix("[]")
     if text.endswith("]"):
         text = text[:-1].rpartition("[")[2]
-    return _fields.get(normalize_label(text))
+    return _find(text, _fields)
 
 
 def field_of_column(label: str) -> str | None:
     """Like `field_of`, with the additional fields of files."""
-    return _columns.get(normalize_label(label[:200])) or field_of(label)
+    return _find(label[:MAX_LENGTH], _columns) or field_of(label)
+
+
+def _find(label: str, fields: Mapping[str, str]) -> str | None:
+    return fields.get(normalize_label(label)) or fields.get(normalize_label(_note.sub("", label)))
 
 
 def normalize_label(label: str) -> str:
@@ -96,5 +110,7 @@ def _by_spelling(spellings: dict[str, str]) -> dict[str, str]:
     return {normalize_label(text): field for field, texts in spellings.items() for text in texts.split(",")}
 
 
+# A note in brackets at the end of a label.
+_note = re.compile(r"\([^()]*\)\W*\Z")
 _fields = _by_spelling(SPELLINGS)
 _columns = _by_spelling(COLUMN_SPELLINGS)

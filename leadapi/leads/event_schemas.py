@@ -45,18 +45,34 @@ def _changes() -> fields.Field[Any]:
     )
 
 
+def _left_out(what: str) -> fields.Field[Any]:
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={"description": f"{what} by name. Absent if there is none.", "example": {"page": "landing"}},
+    )
+
+
+class LeadCreatedSchema(LeadSchema):
+    """A lead as it was created."""
+
+    left_out = _left_out("The full text of each field of a form that was cut or left out,")
+
+
 class LeadRepeatedSchema(ShownSchema):
     """A lead that came in again."""
 
     resolution = fields.String(required=True, validate=validate.OneOf(["merge-duplicates", "ignore-duplicates"]))
     sent = fields.Nested(SentLeadSchema, required=True)
     changes = _changes()
+    left_out = _left_out("The full text of each field of a form that was cut or left out,")
 
 
 class LeadUpdatedSchema(ShownSchema):
     """A lead that was changed."""
 
     changes = _changes()
+    left_out = _left_out("The attributes beyond the limits, from a caller without the scope `read`,")
 
 
 class LeadErasedSchema(ShownSchema):
@@ -73,7 +89,7 @@ class LeadCreatedEventSchema(EventSchema):
     """A lead was captured."""
 
     type = Constant("lead.created")
-    data = fields.Nested(LeadSchema, required=True)
+    data = fields.Nested(LeadCreatedSchema, required=True)
 
 
 class LeadRepeatedEventSchema(EventSchema):

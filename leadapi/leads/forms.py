@@ -14,7 +14,7 @@ from leadapi.leads import aliases
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.leads.fields import Attributes
 from leadapi.leads.models import SENT
-from leadapi.web.fields import CONTROL, SPACES, STAMP_FIELD, TRAP_FIELD
+from leadapi.web.fields import CONTROL, INVISIBLE, SELECTORS, SPACES, STAMP_FIELD, TAGS, TRAP_FIELD
 
 FIELDS = tuple(name for name in SENT if name != "attributes")
 TRAPS = (TRAP_FIELD, STAMP_FIELD)
@@ -27,8 +27,8 @@ _control = re.compile(rf"[{CONTROL}]")
 _to_lines = {code: "\n" if code in (0x0B, 0x0C, 0x0D, 0x85) else " " for code in (*range(0x20), *range(0x7F, 0xA0))}
 _to_lines |= {ord("\t"): "\t", ord("\n"): "\n"}
 _to_spaces = dict.fromkeys(_to_lines, " ")
-# Zero-width characters without a meaning in an address. The two joiners stay, because some domain names use them.
-_invisible = re.compile(r"[\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+# Invisible characters have no meaning in an address, except the two joiners, which some domain names use.
+_invisible = re.compile(rf"(?![\u200c\u200d])[{INVISIBLE}{SELECTORS}{TAGS}]")
 
 # The name of a field in the form, and its text, which is not blank.
 Entry = tuple[str, str]
@@ -73,7 +73,7 @@ def _entries(form: Mapping[str, list[str]]) -> tuple[dict[str, list[Entry]], lis
 
 
 def _clean(field: str | None, text: str) -> str:
-    """The text without control characters; an address also without zero-width characters."""
+    """The text without control characters; an address also without invisible characters."""
     if _control.search(text):
         text = text.translate(_to_lines if field in (None, "message") else _to_spaces)
     return _invisible.sub("", text) if field == "email" else text

@@ -7,6 +7,7 @@ pinned: see .github/decisions/0001-waitress-inside-gunicorn.md.
 
 import logging
 import os
+import re
 import resource
 import socket
 import threading
@@ -40,6 +41,8 @@ BODY_BYTES = 2**16
 STREAM_BYTES = 2**18
 # File descriptors for databases, the log and the listening sockets.
 OWN_FILES = 100
+# The Host header (RFC 9112, 3.2): an address in brackets or a name (RFC 3986, 3.2.2), and a port.
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|([\w.~!$&'()*+;=-]|%[0-9a-f]{2})+)(:[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +72,7 @@ class Parser(HTTPRequestParser):
             super().parse_header(header_plus)
         except ValueError as exc:
             raise ParsingError("A number or the address is malformed.") from exc
-        host = self.headers.get("HOST")
-        if "," in (host or "") or (host is None and self.version == "1.1"):
+        if not HOST.fullmatch(self.headers.get("HOST", "" if self.version == "1.1" else "localhost")):
             raise ParsingError("A request names one host.")
         if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
             raise ParsingError("A request has one length.")

@@ -1,6 +1,7 @@
 """The charsets that pages and clients declare (WHATWG Encoding Standard), and text in them."""
 
 import re
+from functools import cache
 
 # Standard label -> Python codec. `codecs.lookup` is unsafe for labels from clients: it caches every label, and some of
 # its codecs take quadratic time.
@@ -29,8 +30,12 @@ CODECS = {
     "euc-kr": "cp949",
 }
 DEFAULT = "utf-8"
+# The codecs in which a character can have several bytes.
+SEVERAL_BYTES = (DEFAULT, "gb18030", "big5hkscs", "cp932", "euc-jp", "cp949")
 # Browsers use this charset for pages that declare none.
 FALLBACK = "cp1252"
+# In one text. No field of a lead and no attribute can be as long.
+MAX_REFERENCES = 10_000
 
 # Browsers send characters outside the page's charset as decimal character references.
 _reference = re.compile(r"&#([0-9]{3,7});")
@@ -53,8 +58,24 @@ def guess_codec(content: bytes) -> str:
 
 def decode(content: bytes, codec: str) -> str:
     """The text of a form field."""
-    text = content.decode(codec, "replace")
-    return text if codec == DEFAULT else _reference.sub(_referred, text)
+    try:
+        text = content.decode(codec)
+    except UnicodeDecodeError:
+        text = _replacing(content, codec)
+    return text if codec == DEFAULT else _reference.sub(_referred, text, count=MAX_REFERENCES)
+
+
+def _replacing(content: bytes, codec: str) -> str:
+    if codec in SEVERAL_BYTES:
+        return content.decode(codec, "replace")
+    # In charsets with one byte per character, that takes 0.15 µs per invalid byte, and this takes 0.03 µs.
+    return content.decode("latin-1").translate(_characters(codec))
+
+
+@cache
+def _characters(codec: str) -> str:
+    """The character of each byte."""
+    return bytes(range(256)).decode(codec, "replace")
 
 
 def _referred(reference: re.Match[str]) -> str:

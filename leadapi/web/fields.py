@@ -27,10 +27,12 @@ STAMP_FIELD = "_ts"
 # and invisible characters, which people copy without knowing. Written as the inside of a character class, in escapes
 # that Python and ECMA-262 share: a literal U+2028 would end a line of generated JavaScript.
 _WHITE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_INVISIBLE = (
+INVISIBLE = (
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0"
 )
-SPACE = _WHITE + _INVISIBLE
+SPACE = _WHITE + INVISIBLE
+# Variation selectors, and tags. They are not trimmed, because they change the look of the character before them.
+SELECTORS, TAGS = r"\u180b-\u180d\ufe00-\ufe0f", "\U000e0000-\U000e0fff"
 CONTROL = r"\x00-\x1f\x7f-\x9f"
 SPACES = "".join(re.findall(f"[{SPACE}]", "".join(map(chr, range(0x10000)))))
 
@@ -171,14 +173,28 @@ class Name(Line):
 
     trimmed = True
     shortest = 2
+    # The document leaves out the tags, which a pattern of ECMA-262 cannot have.
+    visible = re.compile(f"[^{SPACE}{SELECTORS}{TAGS}]")
+    default_error_messages = {"invisible": "Must have visible characters."}
 
     def __init__(self, longest: int, **kwargs: Any) -> None:
         # Documented by a pattern, because minLength and maxLength would count the spaces.
         within, edge = rf"[^{CONTROL}]", rf"[^{SPACE}{CONTROL}]"
-        self.documented = {"pattern": rf"^[{SPACE}]*{edge}{within}{{0,{longest - 2}}}{edge}[{SPACE}]*$"}
+        self.documented = {
+            "pattern": rf"^[{SPACE}]*{edge}{within}{{0,{longest - 2}}}{edge}[{SPACE}]*$",
+            "not": {"pattern": rf"^[{SPACE}{SELECTORS}]*$"},
+        }
         self.length = validate.Length(2, longest)
         super().__init__(None, **kwargs)
         self.longest = longest
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        text = super().deserialize(value, attr, data, **kwargs)
+        if isinstance(text, str) and not self.visible.search(text):
+            raise self.make_error("invisible")
+        return text
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)

@@ -2,6 +2,7 @@
 
 import binascii
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from multipart import MultipartSegment, PushMultipartParser, parse_options_heade
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from leadapi.web.charsets import codec_of, decode, guess_codec
-from leadapi.web.fields import MAX_FIELDS, OWN, STAMP_FIELD, TRAP_FIELD
+from leadapi.web.fields import OWN, STAMP_FIELD, TRAP_FIELD
 from leadapi.web.negotiation import media_types, weight_of
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -24,6 +25,8 @@ NEXT = "_next"
 CHARSET = b"_charset_"
 # These two are for the schema, because JSON can have them, too.
 TRAPS = (TRAP_FIELD, STAMP_FIELD)
+# More than JSON may have: plugins add fields of their own, which no visitor can remove.
+MAX_FIELDS = 500
 # RFC 2046, 5.1.1, allows 70 characters, and some clients use a few more.
 MAX_BOUNDARY_LENGTH = 100
 # Of each part: bytes of one header and number of headers. Browsers send two headers.
@@ -88,11 +91,16 @@ def next_page() -> str | None:
 
 
 def is_from_visitor() -> bool:
-    """Whether the answer is for a person: the request is a form, and its Accept header names HTML, as browsers do."""
+    """Whether the answer is for a person: the request is a form, and its Accept header names HTML, as browsers do.
+
+    Some programs name JSON and HTML with one weight. For them, the order decides.
+    """
     if request.method != "POST" or not is_form_type(request):
         return False
     accept = media_types()
-    return accept.get("text/html", 0.0) > 0 and accept["text/html"] >= weight_of("application/json", accept)[0]
+    html, json = accept.get("text/html", 0.0), weight_of("application/json", accept)[0]
+    named = [name for name in accept if name in ("text/html", "application/json")]
+    return html > 0 and (html > json or (html == json and named[0] == "text/html"))
 
 
 def read_fields(content_type: str, body: bytes) -> dict[str, list[str]]:
@@ -119,7 +127,7 @@ def read_fields(content_type: str, body: bytes) -> dict[str, list[str]]:
 
 def _urlencoded(body: bytes) -> list[RawField]:
     # Browsers percent-encode these two characters.
-    if body.lstrip()[:1] in (b"{", b"["):
+    if body.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"["):
         raise UnsupportedMediaType("The body looks like JSON. Send it as application/json.")
     if body.count(b"&") >= MAX_FIELDS:
         raise OverflowError
@@ -192,7 +200,7 @@ def _transfer_decoded(content: bytes, encoding: str) -> bytes:
         return binascii.a2b_base64(content)
     if encoding == "quoted-printable":
         return binascii.a2b_qp(content)
-    if encoding in ("7bit", "8bit", "binary"):
+    if encoding in ("", "7bit", "8bit", "binary"):
         return content
     raise ValueError(encoding)
 

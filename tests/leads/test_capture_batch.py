@@ -165,6 +165,24 @@ def test_five_hundred_of_every_kind_take_few_statements(
     assert body(client.get("/leads"))["total"] == 350
 
 
+@pytest.mark.parametrize(("length", "accepted"), [(15, True), (45, False)])
+def test_refuses_too_many_long_international_domains(
+    client: FlaskClient, new_lead: NewLead, length: int, *, accepted: bool
+) -> None:
+    items = [new_lead(email=f"zo@{'ü' * length}{number}.example") for number in range(500)]
+    # Neither a domain that many share nor one that is refused without encoding counts again.
+    items[:10] = [new_lead(email=f"zo{number}@{'ü' * 40}.example") for number in range(9)]
+    items[10] = new_lead(email=f"zo@{'ü' * 10_000}.example")
+
+    response = client.post("/leads/batch", json={"items": items})
+
+    assert response.status_code == (200 if accepted else 422)
+    if accepted:
+        assert {verdict["status"] for verdict in body(response)["items"]} == {201, 422}
+    else:
+        assert body(response)["errors"] == {"items": ["Has too many long international domains. Send fewer items."]}
+
+
 def test_of_none_there_is_nothing_to_say(client: FlaskClient) -> None:
     # A program that sends what has gathered since the last time need not look whether anything has.
     headers = {"Idempotency-Key": "nothing"}

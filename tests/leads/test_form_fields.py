@@ -34,6 +34,8 @@ def send(client: FlaskClient, request: pytest.FixtureRequest) -> Send:
         ({"Name": "Ada Doe"}, "Ada Doe"),
         ({"Your Name": "Ada Doe"}, "Ada Doe"),
         ({"FULL-NAME *": "Ada Doe"}, "Ada Doe"),
+        ({"Full name (required) *": "Ada Doe"}, "Ada Doe"),
+        ({"Name (First) (required)": "Ada", "Name (Last)": "Doe"}, "Ada Doe"),
         ({"First Name": "Ada", "Last Name": "Doe"}, "Ada Doe"),
         ({"last_name": "Doe", "first_name": "Ada"}, "Ada Doe"),
         ({"firstname": "Ada", "surname": ""}, "Ada"),
@@ -68,6 +70,8 @@ def test_common_names_of_a_name_are_understood(
         ("Email_Address", "email"),
         ("E-mail-adresse:", "email"),
         ("contact[email]", "email"),
+        ("email[]", "email"),
+        ("E-Mail (geschäftlich)", "email"),
         ("Correo electrónico", "email"),
         ("Company Name", "company"),
         ("organisation", "company"),
@@ -192,6 +196,8 @@ def test_what_is_handed_on_is_bounded() -> None:
         ("source", "page\x1f", "page "),
         ("email", "\u202aada.invisible@exa\u200bmple.com\u202c\xad", "ada.invisible@example.com"),
         ("email", "ada.spaces@example.com\u00a0\u200d", "ada.spaces@example.com"),
+        ("email", "ada\ufe0f.selector@example\U000e0020.com", "ada.selector@example.com"),
+        ("full_name", "Ada \u2764\ufe0f", "Ada \u2764\ufe0f"),
     ],
 )
 def test_characters_that_nobody_sees_are_no_reason_to_refuse(
@@ -209,7 +215,18 @@ def test_names_and_values_of_attributes_have_no_control_characters(send: Send, n
 
 
 @pytest.mark.parametrize(
-    "name", ["\u200b\u200b", "\u3164\u3164\u3164", " \u00ad\u2060\ufeff ", "\u2800\u2800", "\x00\x01"]
+    "name",
+    [
+        "\u200b\u200b",
+        "\u3164\u3164\u3164",
+        " \u00ad\u2060\ufeff ",
+        "\u2800\u2800",
+        "\x00\x01",
+        "\ufe0f\ufe0f",
+        "\ufe00 \u180b",
+        "\U000e0041\U000e0042",
+        "\U000e0100\U000e0100",
+    ],
 )
 def test_a_name_that_nobody_sees_is_none(client: FlaskClient, send: Send, new_lead: NewLead, name: str) -> None:
     form = send(new_lead(full_name=name))

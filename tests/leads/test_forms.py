@@ -192,6 +192,11 @@ def test_a_program_gets_json(client: FlaskClient, send: Send, new_lead: NewLead)
         # What axios and many other programs send.
         ("application/json, text/plain, */*", JSON),
         ("application/json; charset=utf-8", JSON),
+        # What n8n sends.
+        (
+            "application/json,text/html,application/xhtml+xml,application/xml,text/*;q=0.9, */*;q=0.7",
+            JSON,
+        ),
         ("text/html; charset=utf-8, application/json; charset=utf-8", "text/html"),
         ("image/png", JSON),
     ],

@@ -242,24 +242,3 @@ def test_a_plain_form_of_any_page_sends_a_lead_and_its_visitor_goes_where_it_is_
     assert page.locator("dt").all_inner_texts() == ["Name", "Email address"]
     (stored,) = server.get("/leads").json()["items"]
     assert {name: stored[name] for name in lead} == lead
-
-
-def test_a_form_on_a_page_without_a_charset_keeps_a_name_whole_and_is_answered_in_german(
-    serve: Serve, page: "Page", sites: tuple[str, str], new_lead: NewLead
-) -> None:
-    server = serve(DATABASE_URL="sqlite:///./leads.db")
-    lead = new_lead(full_name="Zoë “Zebedee” Őry €")
-    fields = {"Your Name": lead["full_name"], "E-Mail": lead["email"], "g-recaptcha-response": "x" * 3000}
-    page.set_extra_http_headers({"Accept-Language": "de-AT,de;q=0.9,en;q=0.8"})
-
-    page.goto(f"{sites[0]}/form")
-    charset = page.evaluate("document.characterSet")
-    with page.expect_navigation():
-        page.evaluate(FORM, [f"{server.url}/leads", {"enctype": "application/x-www-form-urlencoded", "values": fields}])
-
-    assert charset == "windows-1252"
-    assert page.locator("h1").all_inner_texts() == ["Vielen Dank"]
-    # The policy lets the page have its style.
-    assert page.locator("body").evaluate("body => getComputedStyle(body).display") == "grid"
-    (stored,) = server.get("/leads").json()["items"]
-    assert (stored["full_name"], stored["attributes"]) == (lead["full_name"], {})

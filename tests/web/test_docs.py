@@ -1,16 +1,12 @@
 """Swagger UI at /docs, opened in a real browser."""
 
 import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from flask.testing import FlaskClient
 
 from conftest import Json, Serve
-from servers import Server
 
 pytestmark = pytest.mark.one_database
 
@@ -64,58 +60,6 @@ def test_a_lead_can_be_captured_from_the_page_under_its_policy(serve: Serve, pag
     assert (leads["total"], leads["items"][0]["email"]) == (1, "john@example.com")
     assert [url for url in asked if not url.startswith((f"{server.url}/", "data:"))] == []
     assert faults == []
-
-
-class StrippingProxy(BaseHTTPRequestHandler):
-    """A proxy as nginx with `location /leadapi/ { proxy_pass http://service/; }`: it removes the prefix."""
-
-    service: Server
-
-    def do_GET(self) -> None:
-        self.forward()
-
-    def do_POST(self) -> None:
-        self.forward()
-
-    def forward(self) -> None:
-        if not self.path.startswith("/leadapi/"):
-            self.send_error(404)
-            return
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-        path = self.path.removeprefix("/leadapi")
-        answer = self.service.pool.request(self.command, path, body=body, headers=headers, redirect=False)
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(answer.data)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def public_url(serve: Serve) -> Iterator[str]:
-    """The URL of a service behind a proxy that removes a prefix."""
-    handler = type("Handler", (StrippingProxy,), {"service": serve(DATABASE_URL="sqlite:///./leads.db")})
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{proxy.server_port}/leadapi"
-    proxy.shutdown()
-    proxy.server_close()
-
-
-def test_a_lead_can_be_captured_from_the_page_behind_a_prefix(public_url: str, page: "Page") -> None:
-    page.goto(f"{public_url}/")
-    operation = page.locator("#operations-leads-createLead")
-    operation.click()
-    operation.get_by_role("button", name="Execute").click()
-    status = operation.locator(".live-responses-table .response .response-col_status")
-    status.wait_for()
-
-    assert page.url.partition("#")[0] == f"{public_url}/docs"
-    assert status.inner_text().startswith("201")
 
 
 def open_docs(page: "Page", url: str) -> None:

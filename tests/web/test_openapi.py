@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
-from conftest import Json, MakeApp, NewLead, body
+from conftest import Json, MakeApp, NewLead, body, make_key
 
 SEED = {
     "full_name": "John Doe",
@@ -110,6 +110,30 @@ def test_each_event_has_the_documented_form(client: FlaskClient, new_lead: NewLe
     assert_documented(document, erased, "/leads/{lead_id}/events")
 
 
+def test_an_event_has_the_documented_form_if_something_was_left_out(
+    make_app: MakeApp, new_lead: NewLead, document: Json
+) -> None:
+    app = make_app(DATABASE_URL="sqlite://", AUTO_MIGRATE="on", AUTH="on")
+    client = app.test_client()
+    form = new_lead() | {"page": "a" * 2001}
+    client.post("/leads", data=form)
+    client.post("/leads", data=form)
+    writer, reader = ({"Authorization": f"Bearer {make_key(app, scope)}"} for scope in ("write", "read"))
+    for number in (1, 2):
+        attributes = {f"{number} {name}": "b" for name in range(49)}
+        client.patch("/leads/1", json={"attributes": attributes}, headers=writer)
+
+    kept = client.get("/leads/1/events", headers=reader)
+
+    types = [event["type"] for event in body(kept)["items"] if event["data"].get("left_out")]
+    assert types == ["lead.created", "lead.repeated", "lead.updated"]
+    assert_documented(document, kept, "/leads/{lead_id}/events")
+    schemas = document["components"]["schemas"]
+    for name in ("LeadCreated", "LeadRepeated", "LeadUpdated"):
+        left_out = schemas[name]["properties"]["left_out"]
+        assert faults(document, left_out, left_out["example"]) == []
+
+
 def assert_documented(document: Json, response: TestResponse, path: str | None = None) -> None:
     """The body and the headers have the form that the document gives for this status."""
     operation = document["paths"][path or response.request.path][response.request.method.lower()]
@@ -164,7 +188,7 @@ def test_what_several_places_share_has_one_name(document: Json) -> None:
     status = {"$ref": "#/components/schemas/LeadStatus"}
 
     assert {name for name, each in schemas.items() if each.get("properties", {}).get("status") == status} == {
-        *("Lead", "LeadChanges", "SentLead")
+        *("Lead", "LeadChanges", "LeadCreated", "SentLead")
     }
     for path in ("/leads", "/leads/export"):
         (parameter,) = (each for each in document["paths"][path]["get"]["parameters"] if each["name"] == "status")
@@ -231,9 +255,9 @@ def test_what_is_sent_has_no_other_fields_and_what_is_shown_may_get_more(documen
         is_sent = name.startswith("New") or name.endswith("Changes")
         # Clients that are made from the document would otherwise refuse a lead to which a later version adds a field.
         assert schema.get("additionalProperties", True) is not is_sent, name
-        # Of a repeat, what was sent is shown; and few errors have a type.
+        # Of a repeat, what was sent is shown; few errors have a type, and few events something that was left out.
         optional = is_sent or name == "SentLead"
-        shown = schema.get("properties", {}).keys() - {"type"}
+        shown = schema.get("properties", {}).keys() - {"type", "left_out"}
         assert optional or set(schema.get("required", [])) - {"type"} == shown, name
 
 

@@ -28,8 +28,8 @@ def judge(document: Json) -> Judge:
 
 @pytest.mark.parametrize("field", ["full_name", "company", "message", "source"])
 def test_every_space_and_control_character_is_taken_as_documented(judge: Judge, field: str) -> None:
-    for character in map(chr, [*range(0x2100), 0x3000, 0xFEFF, 0x1D7FF]):
-        for value in (f"{character}zz", f"zz{character}", f"z{character}", f"z{character}z"):
+    for character in map(chr, [*range(0x2100), 0x2800, 0x3000, 0x3164, 0xFE0F, 0xFEFF, 0x1D7FF]):
+        for value in (f"{character}zz", f"zz{character}", f"z{character}", f"z{character}z", character * 2):
             documented, accepted = judge(field, value)
             assert documented == accepted, (character, value)
 

@@ -1,6 +1,7 @@
 """Bodies of JSON: their encoding, their content type, and what an error says about them."""
 
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,15 @@ def test_a_content_type_that_is_missing_or_wrong_is_told(
     response = client.post(path, data=json.dumps(new_lead()), content_type=content_type)
 
     assert (response.status_code, body(response)) == (415, {"detail": detail})
+
+
+def test_json_with_a_byte_order_mark_in_a_form_is_told(client: FlaskClient, new_lead: NewLead) -> None:
+    response = client.post("/leads", data=BOM_UTF8 + json.dumps(new_lead()).encode(), content_type=FORM)
+
+    assert (response.status_code, body(response)["detail"]) == (
+        415,
+        "The body looks like JSON. Send it as application/json.",
+    )
 
 
 @pytest.mark.parametrize("coding", ["", " ", "identity", "Identity", "IDENTITY, identity"])

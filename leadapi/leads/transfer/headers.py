@@ -78,7 +78,7 @@ class _Planner:
                 f"The file has {count:,} columns, and at most {MAX_FIELDS} can be imported. Leave some out with --map"
                 " COLUMN=-."
             )
-        guessed = self._assign_known() | self._assign_name()
+        guessed = self._assign_known(addresses) | self._assign_name()
         if "email" not in self.used:
             guessed |= self._assign_addresses(addresses)
         if guessed:
@@ -135,8 +135,12 @@ class _Planner:
             name = self.names[ids[0]]
             self.plan.notices.append(f"The column {name!r} is left out. To keep it: --map '{name}=attributes.{name}'")
 
-    def _assign_known(self) -> dict[str, tuple[int, ...]]:
-        """Assign columns by the vocabulary; return those whose names are not those of the fields."""
+    def _assign_known(self, addresses: Container[int | str]) -> dict[str, tuple[int, ...]]:
+        """Assign columns by the vocabulary; return those whose names are not those of the fields.
+
+        Of several columns for the email address, one that holds addresses is taken. Microsoft Forms exports have
+        "anonymous" in the column `Email`.
+        """
         candidates: dict[str, list[int]] = {}
         for index in self.free:
             name = self.names[index]
@@ -150,7 +154,8 @@ class _Planner:
                 candidates.setdefault(found, []).append(index)
         guessed: dict[str, tuple[int, ...]] = {}
         for name, indices in candidates.items():
-            chosen = min(indices, key=lambda index: not self._is_own(index, name))
+            likely = [index for index in indices if self._holds(index, addresses)] if name == "email" else []
+            chosen = min(likely or indices, key=lambda index: not self._is_own(index, name))
             self._choose(name, chosen, indices)
             if not self._is_own(chosen, name):
                 guessed[name] = (chosen,)
@@ -190,6 +195,9 @@ class _Planner:
             self.plan.notices.append(
                 f"{self.names[chosen]!r} is taken as {target}. It could also be {', '.join(others)}; choose with --map."
             )
+
+    def _holds(self, index: int, addresses: Container[int | str]) -> bool:
+        return index in addresses or self.header[index] in addresses
 
     def _is_own(self, index: int, target: str) -> bool:
         return normalize_label(self.names[index]) == normalize_label(target)

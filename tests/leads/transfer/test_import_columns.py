@@ -92,6 +92,15 @@ def test_an_ambiguous_choice_is_told(bring_in: Importer) -> None:
     assert lead["attributes"] == {"Work Email": "w@example.com", "Private Mail": "p@example.com"}
 
 
+def test_of_several_email_columns_one_with_addresses_is_taken(bring_in: Importer) -> None:
+    result = bring_in("Name,Email,Your e-mail\nZo,anonymous,z@example.com\n")
+    ndjson = bring_in('{"name":"Zo","email":"anonymous","work_email":"y@example.com"}\n', name="people.ndjson")
+
+    assert "'Your e-mail' is taken as email. It could also be 'Email'" in result.stderr
+    assert (result.exit_code, ndjson.exit_code) == (0, 0)
+    assert [lead["email"] for lead in bring_in.leads()] == ["z@example.com", "y@example.com"]
+
+
 def test_an_unknown_email_column_is_found_by_its_cells(bring_in: Importer) -> None:
     rows = "".join(f"Zo,reached via a@b,z{number}@example.com,\n" for number in range(5))
 

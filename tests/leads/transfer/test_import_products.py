@@ -54,7 +54,7 @@ EXPORTS: dict[str, dict[str, Any]] = {
     },
 }
 # Invented rows in the shape of further products.
-MORE_EXPORTS: dict[str, tuple[str, dict[str, Any]]] = {
+MORE_EXPORTS: dict[str, tuple[str | bytes, dict[str, Any]]] = {
     "typeform": (
         (
             "#,What's your name?,Reach you at?,Start Date (UTC),Submit Date (UTC),Network ID\n"
@@ -106,6 +106,113 @@ MORE_EXPORTS: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"full_name": "Eve Exemplar", "email": "eve@example.com", "attributes.Order #": "99"},
     ),
+    "shopify": (
+        (
+            "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address Company,Phone,Note,Tags\n"
+            "'7001,Shea,Exemplar,shea@example.com,yes,Shea Ltd,'+15550151,Asked for a catalogue,\"fair, 2026\"\n"
+        ),
+        {"full_name": "Shea Exemplar", "email": "shea@example.com", "attributes.Phone": "+15550151"},
+    ),
+    "brevo": (
+        (
+            "ID;EMAIL;LASTNAME;FIRSTNAME;SMS;LIST_IDS;ADDED_TIME;MODIFIED_TIME\n"
+            "7;bree@example.com;Exemplar;Bree;4915550100;3,4;04-05-2026 09:12:31;04-05-2026 09:12:31\n"
+        ),
+        {"full_name": "Bree Exemplar", "email": "bree@example.com", "attributes.ADDED_TIME": "04-05-2026 09:12:31"},
+    ),
+    "activecampaign": (
+        (
+            "Contact ID,Email,First Name,Last Name,Phone,Tags,Date Created,Date Updated,IP Address\n"
+            '12,ace@example.com,Ace,Exemplar,1,"fair,2026",2026-05-04 04:12:31,2026-05-04 04:13:00,192.0.2.7\n'
+        ),
+        {"full_name": "Ace Exemplar", "attributes.Contact ID": "12", "attributes.Date Created": "2026-05-04 04:12:31"},
+    ),
+    "jotform": (
+        (
+            "Submission Date,First Name,Last Name,E-mail,Phone Number,Your Message,Submission IP,Submission ID\n"
+            '"May 4, 2026",Jo,Exemplar,jo@example.com,(555) 010-0153,Please call,192.0.2.8,600001\n'
+        ),
+        {"full_name": "Jo Exemplar", "message": "Please call", "attributes.Submission Date": "May 4, 2026"},
+    ),
+    "klaviyo": (
+        (
+            "Email,Klaviyo ID,First Name,Last Name,Organization,Title,Source,Profile Created On\n"
+            "kay@example.com,01HX,Kay,Exemplar,Kay BV,Buyer,Website form,2026-05-04 09:12:31+00:00\n"
+        ),
+        {
+            "full_name": "Kay Exemplar",
+            "company": "Kay BV",
+            "source": "Website form",
+            "created_at": "2026-05-04T09:12:31Z",
+        },
+    ),
+    "hubspot": (
+        (
+            "Record ID,First Name,Last Name,Email,Contact owner,Lead Status,Create Date,Associated Company,Message\n"
+            "51,Hal,Exemplar,hal@example.com,Sal,In progress,2026-05-04 09:12,Hal Inc,Hello\n"
+        ),
+        {
+            "full_name": "Hal Exemplar",
+            "company": "Hal Inc",
+            "message": "Hello",
+            "attributes.Lead Status": "In progress",
+            "attributes.Record ID": "51",
+        },
+    ),
+    "meta, in german": (
+        (
+            "id\tcreated_time\tform_name\tvorname\tnachname\te-mail-adresse\ttelefonnummer\tunternehmen\tlead_status\n"
+            "l:1\t2026-05-04T11:12:31+02:00\tFrühling\tJürgen\tBeispiel\tjuergen@example.com\tp:+49155\tBeispiel GmbH"
+            "\tCREATED\n"
+        ).encode("utf-16"),
+        {
+            "full_name": "Jürgen Beispiel",
+            "email": "juergen@example.com",
+            "company": "Beispiel GmbH",
+            "created_at": "2026-05-04T09:12:31Z",
+            "attributes.form_name": "Frühling",
+        },
+    ),
+    "meta, in french": (
+        (
+            "id\tcreated_time\tnom_complet\tadresse_e-mail\tnom_de_l’entreprise\n"
+            "l:1\t2026-05-04T11:12:31+0200\tZoé Exemple\tzoe.fr@example.com\tExemple SA\n"
+        ).encode("utf-16"),
+        {"full_name": "Zoé Exemple", "email": "zoe.fr@example.com", "company": "Exemple SA"},
+    ),
+    "excel, in german": (
+        (
+            "Anrede;Vorname;Nachname;Firma;E-Mail;Straße;Nachricht;Datum\r\n"
+            "Herr;Jürgen;Müller-Strauß;Bäckerei;jm@example.com;Höhe 1;„Angebot“ für 100 €;04.05.2026 09:12\r\n"
+        ).encode("cp1252"),
+        {
+            "full_name": "Jürgen Müller-Strauß",
+            "company": "Bäckerei",
+            "message": "„Angebot“ für 100 €",
+            "attributes.Straße": "Höhe 1",
+        },
+    ),
+    "google contacts": (
+        (
+            "First Name,Middle Name,Last Name,Organization Name,Notes,E-mail 1 - Label,E-mail 1 - Value\n"
+            "Goo,,Exemplar,Goo Oy,met,* Work,goo@example.com\n"
+        ),
+        {"full_name": "Goo Exemplar", "email": "goo@example.com", "company": "Goo Oy", "attributes.Notes": "met"},
+    ),
+    "typeform, in german": (
+        (
+            "#,Wie heißt du?,Deine E-Mail-Adresse?,Submit Date (UTC)\n"
+            "ab12,Tia Beispiel,tia.de@example.com,2026-05-04 09:12:31\n"
+        ),
+        {"full_name": "Tia Beispiel", "email": "tia.de@example.com", "created_at": "2026-05-04T09:12:31Z"},
+    ),
+    "microsoft forms": (
+        (
+            "ID,Start time,Completion time,Email,Name,Your full name,Your e-mail address,Company\n"
+            "1,5/4/26 9:10:00,5/4/26 9:12:31,anonymous,,Mia Exemplar,mia.forms@example.com,Mia Co\n"
+        ),
+        {"full_name": "Mia Exemplar", "email": "mia.forms@example.com", "company": "Mia Co"},
+    ),
 }
 
 
@@ -133,7 +240,7 @@ def test_the_file_of_another_product_needs_no_options(app: Flask, client: FlaskC
 def test_further_products_need_no_options_either(make_app: MakeApp, tmp_path: Path, name: str) -> None:
     content, expected = MORE_EXPORTS[name]
     path = tmp_path / "export.csv"
-    path.write_text(content)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
     app = make_app(DATABASE_URL="sqlite://")
 
     result = app.test_cli_runner().invoke(args=["leads", "import", str(path)])
