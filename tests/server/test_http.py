@@ -19,6 +19,15 @@ POST = b"POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/js
         (b"GET /health HTTP/1.1", b"", 400),
         (b"GET /health HTTP/1.1", HOST, 200),
         (b"GET /health HTTP/1.1", HOST * 2, 400),
+        (b"GET /health HTTP/1.1", b"Host:\r\n", 400),
+        (b"GET /health HTTP/1.1", b"Host: local host\r\n", 400),
+        (b"GET /health HTTP/1.1", b"Host: localhost/leads\r\n", 400),
+        (b"GET /health HTTP/1.1", b"Host: someone@localhost\r\n", 400),
+        (b"GET /health HTTP/1.1", b"Host: localhost:http\r\n", 400),
+        (b"GET /health HTTP/1.1", "Host: b\u00fccher.example\r\n".encode(), 400),
+        (b"GET /health HTTP/1.1", b"Host: a_b.example.com.:8000\r\n", 200),
+        (b"GET /health HTTP/1.1", b"Host: [::1]:8000\r\n", 200),
+        (b"GET /health HTTP/1.0", b"Host: local host\r\n", 400),
         (b"GET /health HTTP/1.0", b"", 200),
         (b"GET /health HTTP/1.0", HOST, 200),
     ],
@@ -29,7 +38,9 @@ def test_a_request_of_http_1_1_names_one_host(server: Server, request_line: byte
     assert response[0] == status
 
 
-@pytest.mark.parametrize("path", ["//leads", "///leads", "/leads//", "//localhost/leads"])
+@pytest.mark.parametrize(
+    "path", ["//leads", "///leads", "/leads//", "//localhost/leads", "/%2Fleads", "http://localhost//leads"]
+)
 def test_a_path_with_more_slashes_is_another_path(server: Server, path: str) -> None:
     (response,) = responses(server.exchange(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()))
 

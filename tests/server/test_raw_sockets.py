@@ -67,6 +67,7 @@ REFUSED = {
     "TRACE": b"TRACE /leads HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     "CONNECT": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "OPTIONS of nothing in particular": b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "a target without a slash": b"GET leads HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a space in the target": b"GET /leads /leads HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a target that is not ASCII": "GET /l\u00e9ads HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
     "a greeting in TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\r\n\r\n",
