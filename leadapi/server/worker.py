@@ -24,8 +24,6 @@ STOPPING_SECONDS = 2.0
 HEAD_BYTES = 2**15
 # Larger bodies go to a temporary file.
 BODY_BYTES = 2**16
-# A streaming application is paused while more than this waits for the client.
-STREAM_BYTES = 2**18
 
 
 class WaitressWorker(Worker):
@@ -47,7 +45,6 @@ class WaitressWorker(Worker):
             max_request_header_size=HEAD_BYTES,
             max_request_body_size=self.wsgi.config["MAX_CONTENT_LENGTH"] + OVERHEAD_BYTES,
             inbuf_overflow=BODY_BYTES,
-            outbuf_high_watermark=STREAM_BYTES,
             clear_untrusted_proxy_headers=False,
             log_socket_errors=False,
             ident=None,
