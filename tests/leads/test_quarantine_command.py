@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, text
 from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
 from leadapi import storage
 from leadapi.leads import captures
-from leadapi.quarantine.errors import SuspectMissing
+from leadapi.quarantine.errors import QuarantinedLeadMissing
 from leadapi.storage import UTCDateTime, now
 from servers import at_once
 
@@ -158,7 +158,7 @@ def test_release_happens_once_though_many_do_it_at_once(app: Flask, client: Flas
         with app.app_context():
             try:
                 return captures.release(caught["id"]).created
-            except SuspectMissing:
+            except QuarantinedLeadMissing:
                 return False
 
     assert sorted(at_once(4, release)) == [False, False, False, True]

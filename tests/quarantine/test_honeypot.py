@@ -159,7 +159,7 @@ def test_in_a_batch_each_is_judged_by_itself(
     assert all(list(lead) == list(shown[0]) for lead in shown)
     assert [lead["email"] for lead in shown] == [first["email"], *[second["email"]] * 3]
     assert [lead["id"] for lead in body(client.get("/leads"))["items"]] == [shown[0]["id"], shown[3]["id"]]
-    assert [suspect[0] for suspect in quarantined(app)] == [shown[1]["id"], shown[2]["id"]]
+    assert [item[0] for item in quarantined(app)] == [shown[1]["id"], shown[2]["id"]]
     assert '"items":6,"stored":2' in capsys.readouterr().out
 
 
