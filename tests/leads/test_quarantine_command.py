@@ -17,7 +17,7 @@ from servers import at_once
 
 
 def run(app: Flask, *arguments: str, status: int = 0) -> str:
-    """What a command writes."""
+    """The output of a command."""
     result = app.test_cli_runner().invoke(args=["leads", "quarantine", *arguments])
     assert (result.exit_code, "Traceback" in result.output) == (status, False), result.output
     return result.output
@@ -65,7 +65,7 @@ def test_list_writes_nothing_that_a_terminal_would_obey(app: Flask, client: Flas
 
 
 @pytest.mark.parametrize("arguments", [["list", "--limit", "0"], ["release"], ["release", "0"], ["release", "x"]])
-def test_what_makes_no_sense_is_refused(app: Flask, arguments: list[str]) -> None:
+def test_invalid_arguments_are_refused(app: Flask, arguments: list[str]) -> None:
     assert "Usage: " in run(app, *arguments, status=2)
 
 

@@ -1,4 +1,4 @@
-"""What HTTP asks of a server, whatever the application answers."""
+"""Requirements of HTTP on a server, independent of the application."""
 
 import socket
 
