@@ -28,7 +28,7 @@ class Channel(HTTPChannel):
     def is_late(self, now: float, idle_seconds: float) -> bool:
         """Whether the client has exceeded its deadline."""
         if self.lingering_since is not None:
-            return now > self.lingering_since + SLOW_SECONDS
+            return now > self.lingering_since + idle_seconds
         if self.total_outbufs_len:
             return now > self.last_activity + SLOW_SECONDS
         if self.requests:
