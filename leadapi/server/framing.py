@@ -7,6 +7,8 @@ from typing import Any
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
+from leadapi.server.turns import Turn
+
 # The limit of the chunk sizes in a chunked body. Decoding one-byte chunks of this limit takes about 0.1 s.
 OVERHEAD_BYTES = 2**18
 # A name or an address, and possibly a port.
@@ -16,6 +18,7 @@ HOST = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]*)?", re.IGNORECASE | r
 class Parser(HTTPRequestParser):
     """The parser of waitress, with more reasons to refuse a request. Each connection has one for each request."""
 
+    turn: Turn
     path: str
     body_bytes_received: int
     is_refused = False

@@ -16,7 +16,7 @@ from waitress.server import BaseWSGIServer, create_server
 
 from leadapi.server.connections import Channel
 from leadapi.server.framing import OVERHEAD_BYTES
-from leadapi.server.responses import Task
+from leadapi.server.turns import Turn
 
 # A stopping worker waits so long for requests on idle connections.
 STOPPING_SECONDS = 2.0
@@ -31,8 +31,7 @@ class WaitressWorker(Worker):
 
     def run(self) -> None:
         """Serve until told to stop, then finish the requests in progress."""
-        # SQLite runs inside this process, and threads that compete for the interpreter lock are slower than one.
-        Task.turns = threading.BoundedSemaphore(self.wsgi.config["THREADS_AT_ONCE"])
+        Turn.semaphore = threading.BoundedSemaphore(self.wsgi.config["THREADS_AT_ONCE"])
         self.next_check = 0.0
         self.channels: dict[int, Any] = {}
         create_server(
