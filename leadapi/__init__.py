@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import config, errors, health, logs
-from leadapi.idempotency import once
+from leadapi.idempotency import decorator as idempotency
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads import openapi as leads_openapi
@@ -50,7 +50,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli.add_command(leads_commands)
     outages.init_app(app)
     errors.init_app(app, rest.document)
-    once.init_app(app, settings, rest.document)
+    idempotency.init_app(app, settings, rest.document)
     traps.init_app(app, settings)
     docs.init_app(app)
     leads_openapi.init_app(rest.document)

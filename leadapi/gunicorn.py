@@ -34,6 +34,8 @@ timeout = 30
 graceful_timeout = 8
 # Seconds until an idle connection is closed.
 keepalive = 5
+# Each connection may need three files: a socket, a temporary body, a temporary response. Many systems allow 1024 files.
+worker_connections = 300
 
 # gunicorn's own workers would let clients on this machine, proxies included, choose the scheme and SCRIPT_NAME.
 forwarded_allow_ips = ""

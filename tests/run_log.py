@@ -8,7 +8,7 @@ import orjson
 # Everything that a test says about a person contains this word, so that the log can be searched for people.
 MARKER = "zebedee"
 
-# What coverage prints about an error at the exit of a process.
+# The message of coverage about an error at the exit of a process.
 _COVERAGE_FAULT = re.compile(
     r"^Exception ignored in atexit callback: <bound method Coverage.*\n(?:[^{].*\n?)*", re.MULTILINE
 )

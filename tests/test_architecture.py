@@ -39,7 +39,7 @@ LAYERS = [
 # Features may import these modules of other features.
 SHOWN = {"errors", "schemas", "service"}
 # Views may also import these modules of other features: decorators, and values of the request.
-SHOWN_TO_VIEWS = SHOWN | {"guard", "once", "traps"}
+SHOWN_TO_VIEWS = SHOWN | {"guard", "decorator", "traps"}
 # These modules of a feature do not know HTTP.
 HTTP = {"flask", "flask_smorest", "werkzeug", "marshmallow", "webargs"}
 WITHOUT_HTTP = {"service", "models", "errors", "queries"}
@@ -91,7 +91,7 @@ def test_imports_go_down() -> None:
                 continue
             assert layer(own[0]) <= layer(other[0]), f"{name} is above {relative(path)}"
             if layer(own[0]) == layer(other[0]) == 1:
-                shown = SHOWN_TO_VIEWS if own[1] in ("once", "traps", "views") else SHOWN
+                shown = SHOWN_TO_VIEWS if own[1] in ("decorator", "traps", "views") else SHOWN
                 assert other[1] in shown, f"{relative(path)} imports {name}"
 
 

@@ -81,13 +81,13 @@ def test_a_query_is_not_logged(client: FlaskClient, lines: Any) -> None:
     assert lines()[-1]["path"] == "/leads"
 
 
-def test_what_json_does_not_have_is_written_as_text(client: FlaskClient, lines: Any) -> None:
+def test_values_without_a_json_type_are_written_as_text(client: FlaskClient, lines: Any) -> None:
     logging.getLogger("leadapi").warning("told", extra={"folder": Path("/data")})
 
     assert lines()[-1]["folder"] == "/data"
 
 
-def test_what_cannot_be_written_at_all_is_left_out(client: FlaskClient, lines: Any) -> None:
+def test_values_that_cannot_be_written_are_left_out(client: FlaskClient, lines: Any) -> None:
     logging.getLogger("leadapi").warning("told", extra={"number": 2**64, "text": f"{MARKER} \ud800"})
 
     (line,) = lines()
@@ -95,7 +95,7 @@ def test_what_cannot_be_written_at_all_is_left_out(client: FlaskClient, lines: A
     assert (line["level"], line["event"]) == ("warning", "log.failed")
 
 
-def test_what_waitress_logs_has_no_data_of_a_request(client: FlaskClient, lines: Any) -> None:
+def test_messages_of_waitress_have_no_data_of_a_request(client: FlaskClient, lines: Any) -> None:
     logging.getLogger("waitress.queue").warning("Task queue depth is %d", 5)
     logging.getLogger("waitress").info("Client disconnected while serving /leads/1")
     try:

@@ -46,7 +46,7 @@ def test_everything_that_is_needed_is_pinned(path: Path) -> None:
             assert not wanted or canonicalize_name(need.name) in known, f"{need} is needed by {requirement}"
 
 
-def test_what_is_installed_is_what_is_pinned() -> None:
+def test_the_installed_versions_are_the_pinned_ones() -> None:
     for name, requirement in all_pins().items():
         try:
             installed = version(name)

@@ -104,7 +104,7 @@ def recording(source: Select[Any]) -> Insert:
     return insert(events).from_select(COLUMNS, source)
 
 
-def forget(tx: Connection, lead_id: int) -> None:
+def erase(tx: Connection, lead_id: int) -> None:
     """Delete all events of a lead, as part of the transaction `tx`."""
     tx.execute(_delete, {"lead_id": lead_id})
 

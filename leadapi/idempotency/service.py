@@ -34,7 +34,7 @@ _claim = _new.on_conflict_do_update(
     # The status is not null where the key had an answer that has expired.
 ).returning(_records.c.status)
 _find = select(_records.c.fingerprint, _records.c.status, _records.c.headers, _records.c.body).where(_of_key)
-_keep = (
+_store = (
     update(_records).where(_of_key).values({name: bindparam(name) for name in ("status", "headers", "body", "lead_id")})
 )
 _unlink = delete(_leads).where(_leads.c.key_hash == bindparam("of_key"))
@@ -50,7 +50,7 @@ _of_leads = select(_leads.c.key_hash).where(_leads.c.lead_id.in_(_erased))
 # Two statements: PostgreSQL scans the whole table for an OR with a sub-select.
 _erase_single = delete(_records).where(_records.c.lead_id.in_(_erased))
 _erase_shared = delete(_records).where(_records.c.key_hash.in_(_of_leads))
-_rename = update(_records).where(_records.c.lead_id == bindparam("before")).values(lead_id=bindparam("after"))
+_reassign = update(_records).where(_records.c.lead_id == bindparam("before")).values(lead_id=bindparam("after"))
 _moved = select(bindparam("after", type_=BigInteger), _leads.c.key_hash).where(_leads.c.lead_id == bindparam("before"))
 # An answer with several leads may show the other lead already.
 _add = postgresql.insert(_leads).from_select(["lead_id", "key_hash"], _moved).on_conflict_do_nothing()
@@ -96,7 +96,7 @@ def answer_once(
         expires_at = now + hours * 3600
         if _claim_key(tx, {"key_hash": key_hash, "fingerprint": fingerprint, "expires_at": expires_at, "now": now}):
             answer = act(tx)
-            _keep_answer(tx, key_hash, answer)
+            _store_answer(tx, key_hash, answer)
             return answer
         kept = tx.execute(_find, {"of_key": key_hash}).one()
     if kept.fingerprint != fingerprint:
@@ -113,13 +113,13 @@ def erase_records(tx: Connection, *lead_ids: int) -> None:
         tx.execute(statement, {"lead_ids": lead_ids})
 
 
-def hand_over_records(tx: Connection, before: int, after: int) -> None:
+def reassign_records(tx: Connection, before: int, after: int) -> None:
     """Let the answers that show one lead be erased with another one, as part of the transaction `tx`.
 
     :param before: the id that is in the answers.
     :param after: the lead that it has become.
     """
-    for statement in (_rename, _add):
+    for statement in (_reassign, _add):
         tx.execute(statement, {"before": before, "after": after})
 
 
@@ -137,7 +137,7 @@ def _claim_key(tx: Connection, claim: Mapping[str, str | int]) -> bool:
     return claimed is not None
 
 
-def _keep_answer(tx: Connection, key_hash: str, answer: Answer) -> None:
+def _store_answer(tx: Connection, key_hash: str, answer: Answer) -> None:
     ids = sorted(set(answer.lead_ids))
     values = {
         "of_key": key_hash,
@@ -146,6 +146,6 @@ def _keep_answer(tx: Connection, key_hash: str, answer: Answer) -> None:
         "body": answer.body,
         "lead_id": ids[0] if len(ids) == 1 else None,
     }
-    tx.execute(_keep, values)
+    tx.execute(_store, values)
     if len(ids) > 1:
         tx.execute(_link, [{"lead_id": lead_id, "key_hash": key_hash} for lead_id in ids])

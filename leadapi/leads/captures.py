@@ -83,10 +83,10 @@ def capture(
     time = storage.now()
     keys = [email_key(new.fields["email"]) for new in new_leads]
     let_in = [(new, key) for new, key in zip(new_leads, keys, strict=True) if not new.caught]
-    suspects = [(new, key) for new, key in zip(new_leads, keys, strict=True) if new.caught]
+    quarantined = [(new, key) for new, key in zip(new_leads, keys, strict=True) if new.caught]
     with storage.write(within) as tx:
         stored = iter(_store(tx, let_in, by, on_repeat, time))
-        caught = iter(_quarantine(tx, suspects, time))
+        caught = iter(_quarantine(tx, quarantined, time))
         outcomes = [next(caught if new.caught else stored) for new in new_leads]
     for outcome in outcomes:
         if outcome.caught and outcome.lead:
@@ -95,19 +95,19 @@ def capture(
 
 
 @storage.retries_deadlocks
-def release(suspect_id: int) -> Capture:
+def release(item_id: int) -> Capture:
     """Take an item out of the quarantine and capture it as a form: a lead with its address is merged with it.
 
     A new lead gets a new id, although its sender saw another one: clients that follow the list are past that id.
 
-    :raises leadapi.quarantine.errors.SuspectMissing: there is no such item.
+    :raises leadapi.quarantine.errors.QuarantinedLeadMissing: there is no such item.
     """
     with storage.write() as tx:
-        sent = quarantine.take_out(tx, suspect_id)
+        sent = quarantine.pop(tx, item_id)
         new = NewLead(sent, left_out=sent.pop("left_out", {}))
         (outcome,) = capture([new], by=RELEASER, on_repeat=MERGE, within=tx)
         if outcome.lead:
-            idempotency.hand_over_records(tx, suspect_id, outcome.lead.id)
+            idempotency.reassign_records(tx, item_id, outcome.lead.id)
     return outcome
 
 
@@ -226,22 +226,22 @@ def _given(new: NewLead, by: Caller) -> dict[str, Any]:
     return given
 
 
-def _quarantine(tx: Connection, suspects: Sequence[tuple[NewLead, str]], time: datetime) -> list[Capture]:
+def _quarantine(tx: Connection, quarantined: Sequence[tuple[NewLead, str]], time: datetime) -> list[Capture]:
     """Put leads into the quarantine; their senders see them as if they were stored, whoever has the address.
 
     Their ids come from the sequence of the leads, so that each caught lead has its own and no later lead gets it.
     """
-    if not suspects:
+    if not quarantined:
         return []
     for statement in queries.reserving[tx.dialect.name]:
-        reserved = tx.execute(statement, {"number": len(suspects)})
+        reserved = tx.execute(statement, {"number": len(quarantined)})
     outcomes, items = [], []
-    for (new, key), lead_id in zip(suspects, reserved.scalars().all(), strict=True):
+    for (new, key), lead_id in zip(quarantined, reserved.scalars().all(), strict=True):
         reason = new.caught or ""
         outcomes.append(Capture(echo(lead_id, new.fields, time), created=True, caught=reason))
         sent = {**new.fields, "left_out": dict(new.left_out)} if new.left_out else new.fields
-        items.append(quarantine.NewSuspect(lead_id, sent, key, reason, time))
-    quarantine.keep(tx, items)
+        items.append(quarantine.NewQuarantinedLead(lead_id, sent, key, reason, time))
+    quarantine.add(tx, items)
     return outcomes
 
 

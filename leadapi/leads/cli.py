@@ -9,7 +9,7 @@ from leadapi.leads import captures
 from leadapi.leads.transfer.cli import export_command, import_command
 from leadapi.leads.transfer.errors import FileExists, ImportRunning, UnknownColumn, UnreadableFile
 from leadapi.quarantine import service as quarantine
-from leadapi.quarantine.errors import SuspectMissing
+from leadapi.quarantine.errors import QuarantinedLeadMissing
 from leadapi.storage import schema
 from leadapi.storage.commands import DatabaseGroup, show_table
 from leadapi.web.fields import MAX_ID
@@ -63,15 +63,15 @@ def release(ids: tuple[int, ...]) -> None:
     """
     schema.require_current()
     missing = False
-    for suspect_id in ids:
+    for item_id in ids:
         try:
-            capture = captures.release(suspect_id)
-        except SuspectMissing as exc:
+            capture = captures.release(item_id)
+        except QuarantinedLeadMissing as exc:
             missing = True
-            click.echo(f"{suspect_id}: {exc}", err=True)
+            click.echo(f"{item_id}: {exc}", err=True)
         else:
             done = "stored as lead" if capture.created else "added to what is known of lead"
-            click.echo(f"{suspect_id}: {done} {capture.lead and capture.lead.id}.")
+            click.echo(f"{item_id}: {done} {capture.lead and capture.lead.id}.")
     if missing:
         click.get_current_context().exit(1)
 

@@ -146,7 +146,7 @@ def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition:
             queries.updating.execute(tx, [changed])
             if row.email_key != changed["email_key"]:
                 # Quarantined items of the old address came from the same person and are erased with the lead.
-                quarantine.follow(tx, row.email_key, changed["email_key"])
+                quarantine.change_address(tx, row.email_key, changed["email_key"])
     except IntegrityError as exc:
         if storage.violated(exc) != "uq_leads_email_key":
             raise
@@ -165,9 +165,9 @@ def erase_lead(lead_id: int, *, by: Caller, condition: Condition | None = None) 
     with storage.write() as tx:
         row, _ = _locked(tx, lead_id, condition)
         earlier = _earlier_keys(tx, lead_id)
-        events.forget(tx, lead_id)
+        events.erase(tx, lead_id)
         idempotency.erase_records(tx, lead_id)
-        quarantine.forget(tx, [row.email_key, *earlier])
+        quarantine.erase(tx, [row.email_key, *earlier])
         tx.execute(queries.erasing, {"lead_id": lead_id})
         if tx.dialect.name == "postgresql":
             tx.execute(queries.sweep)

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from leadapi import logs
 from leadapi.events.schemas import EventListArgsSchema
 from leadapi.events.service import EventPage
-from leadapi.idempotency.once import once
+from leadapi.idempotency.decorator import idempotent
 from leadapi.keys.guard import caller
 from leadapi.leads import captures, notes, openapi, schemas, service
 from leadapi.leads.captures import MERGE, Capture, NewLead
@@ -51,7 +51,7 @@ class LeadsView(MethodView):
     )
     @blp.requires("capture", public=True)
     @blp.arguments(schemas.NewLeadSchema(), example=openapi.NEW_LEAD)
-    @once
+    @idempotent
     @blp.takes(PREFER)
     @blp.response(201, schemas.LeadSchema, example=openapi.LEAD, headers={"Location": openapi.LOCATION, "ETag": ETAG})
     @blp.response(
@@ -114,7 +114,7 @@ class LeadBatchView(MethodView):
     )
     @blp.requires("capture")
     @blp.arguments(schemas.NewLeadBatchSchema(), example={"items": [openapi.NEW_LEAD]})
-    @once
+    @idempotent
     @blp.takes(PREFER)
     @blp.response(
         200, schemas.LeadVerdictsSchema, example={"items": openapi.VERDICTS}, headers={"Preference-Applied": APPLIED}
@@ -199,7 +199,7 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
     """The lead, with the header that says where it is or how a repeat was treated."""
     by = caller()
     wish = MERGE if by.is_visitor else resolution()
-    fields, reason = traps.judge(sent, by)
+    fields, reason = traps.check(sent, by)
     new_lead = NewLead(fields, reason, forms.left_out() if by.is_visitor else {})
     (capture,) = captures.capture([new_lead], by=by, on_repeat=wish, within=within)
     if capture.refusal:
@@ -217,7 +217,7 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
 def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[str, Any], dict[str, str]]:
     """The verdict on each item."""
     by, wish = caller(), resolution()
-    new_leads = [NewLead(*traps.judge(item, by)) for item in items if not isinstance(item, ValidationError)]
+    new_leads = [NewLead(*traps.check(item, by)) for item in items if not isinstance(item, ValidationError)]
     outcomes = captures.capture(new_leads, by=by, on_repeat=wish, within=within)
     logs.note(items=len(items), stored=sum(capture.created and not capture.caught for capture in outcomes))
     rest = iter(outcomes)

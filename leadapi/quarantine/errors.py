@@ -8,7 +8,7 @@ class StampsOff(Exception):
         return "Forms need no _ts here: MIN_FILL_SECONDS is 0."
 
 
-class SuspectMissing(Exception):
+class QuarantinedLeadMissing(Exception):
     """The item was never in the quarantine, or was released or purged."""
 
     def __str__(self) -> str:

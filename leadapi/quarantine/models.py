@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from leadapi.storage import Base, UTCDateTime
 
 
-class Suspect(Base):
+class QuarantinedLead(Base):
     """A lead that a spam trap caught. It is absent from the leads, their totals and their history."""
 
     __tablename__ = "quarantine"

@@ -1,4 +1,4 @@
-"""The quarantine: keeps suspects for 30 days, so that an operator can inspect and release them."""
+"""The quarantine: keeps items for 30 days, so that an operator can inspect and release them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, ins
 
 from leadapi import storage
 from leadapi.idempotency import service as idempotency
-from leadapi.quarantine.errors import SuspectMissing
-from leadapi.quarantine.models import Suspect
+from leadapi.quarantine.errors import QuarantinedLeadMissing
+from leadapi.quarantine.models import QuarantinedLead
 
 # Reasons: the trap that caught an item.
 HONEYPOT = "honeypot"
@@ -22,27 +22,27 @@ KEPT = timedelta(days=30)
 MOST_KEPT = 10_000
 MOST_PURGED = 50
 
-_suspects = Suspect.metadata.tables["quarantine"]
-_insert = insert(_suspects)
-_of_addresses = select(_suspects.c.id).where(_suspects.c.email_key.in_(bindparam("email_keys", expanding=True)))
-_since = _suspects.c.created_at > bindparam("since")
+_items = QuarantinedLead.metadata.tables["quarantine"]
+_insert = insert(_items)
+_of_addresses = select(_items.c.id).where(_items.c.email_key.in_(bindparam("email_keys", expanding=True)))
+_since = _items.c.created_at > bindparam("since")
 _most: BindParameter[int] = bindparam("most")
 # Purges skip rows that another transaction is purging, so they never wait for each other.
-_purgeable = select(_suspects.c.id).limit(_most).with_for_update(skip_locked=True)
-_expired = _purgeable.where(~_since).order_by(_suspects.c.created_at)
-_oldest_kept = select(_suspects.c.id).order_by(_suspects.c.id.desc()).offset(MOST_KEPT - 1).limit(1)
-_surplus = _purgeable.where(_suspects.c.id < _oldest_kept.scalar_subquery()).order_by(_suspects.c.id)
-_delete = delete(_suspects).where(_suspects.c.id.in_(bindparam("ids", expanding=True)))
-_follow = update(_suspects).where(_suspects.c.email_key == bindparam("before")).values(email_key=bindparam("after"))
+_purgeable = select(_items.c.id).limit(_most).with_for_update(skip_locked=True)
+_expired = _purgeable.where(~_since).order_by(_items.c.created_at)
+_oldest_kept = select(_items.c.id).order_by(_items.c.id.desc()).offset(MOST_KEPT - 1).limit(1)
+_surplus = _purgeable.where(_items.c.id < _oldest_kept.scalar_subquery()).order_by(_items.c.id)
+_delete = delete(_items).where(_items.c.id.in_(bindparam("ids", expanding=True)))
+_change_address = update(_items).where(_items.c.email_key == bindparam("before")).values(email_key=bindparam("after"))
 _page = (
-    select(_suspects.c.id, _suspects.c.created_at, _suspects.c.reason, _suspects.c.lead)
+    select(_items.c.id, _items.c.created_at, _items.c.reason, _items.c.lead)
     .where(_since)
-    .order_by(_suspects.c.id.desc())
+    .order_by(_items.c.id.desc())
     .limit(bindparam("limit"))
 )
 _one = (
-    select(_suspects.c.lead)
-    .where(_suspects.c.id == bindparam("id"), _since)
+    select(_items.c.lead)
+    .where(_items.c.id == bindparam("id"), _since)
     # Two releases of one item must not both succeed.
     .with_for_update()
 )
@@ -60,7 +60,7 @@ class Caught:
 
 
 @dataclass(frozen=True)
-class NewSuspect:
+class NewQuarantinedLead:
     """An item to be put into the quarantine.
 
     :param id: the id in the response to the sender; no lead ever gets it.
@@ -75,13 +75,13 @@ class NewSuspect:
     created_at: datetime
 
 
-def keep(tx: Connection, suspects: Sequence[NewSuspect]) -> None:
+def add(tx: Connection, items: Sequence[NewQuarantinedLead]) -> None:
     """Put items into the quarantine, as part of the transaction `tx`.
 
     Each call also purges items that are too old or too many, up to 50 more than it adds, so the table shrinks.
     """
-    tx.execute(_insert, [vars(suspect) | {"lead": orjson.dumps(suspect.lead).decode()} for suspect in suspects])
-    values = {"since": storage.now() - KEPT, "most": len(suspects) + MOST_PURGED}
+    tx.execute(_insert, [vars(item) | {"lead": orjson.dumps(item.lead).decode()} for item in items])
+    values = {"since": storage.now() - KEPT, "most": len(items) + MOST_PURGED}
     for doomed in (_expired, _surplus):
         _remove(tx, doomed, **values)
 
@@ -93,27 +93,27 @@ def list_caught(*, limit: int) -> list[Caught]:
     return [Caught(row.id, row.created_at, row.reason, orjson.loads(row.lead)) for row in rows]
 
 
-def take_out(tx: Connection, suspect_id: int) -> dict[str, Any]:
+def pop(tx: Connection, item_id: int) -> dict[str, Any]:
     """Take an item out of the quarantine, as part of the transaction `tx`, and return the fields that were sent.
 
-    :raises SuspectMissing: the item is not in the quarantine, or has expired.
+    :raises QuarantinedLeadMissing: the item is not in the quarantine, or has expired.
     """
-    row = tx.execute(_one, {"id": suspect_id, "since": storage.now() - KEPT}).one_or_none()
+    row = tx.execute(_one, {"id": item_id, "since": storage.now() - KEPT}).one_or_none()
     if row is None:
-        raise SuspectMissing
-    tx.execute(_delete, {"ids": [suspect_id]})
+        raise QuarantinedLeadMissing
+    tx.execute(_delete, {"ids": [item_id]})
     lead: dict[str, Any] = orjson.loads(row.lead)
     return lead
 
 
-def forget(tx: Connection, email_keys: Sequence[str]) -> None:
+def erase(tx: Connection, email_keys: Sequence[str]) -> None:
     """Delete all items that came from these addresses, as part of the transaction `tx`."""
     _remove(tx, _of_addresses, email_keys=email_keys)
 
 
-def follow(tx: Connection, before: str, after: str) -> None:
+def change_address(tx: Connection, before: str, after: str) -> None:
     """Move items to a lead's new address, so that its erasure deletes them, as part of the transaction `tx`."""
-    tx.execute(_follow, {"before": before, "after": after})
+    tx.execute(_change_address, {"before": before, "after": after})
 
 
 def _remove(tx: Connection, doomed: Select[Any], **values: Any) -> None:

@@ -19,7 +19,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.extensions["stamps"] = Stamps(secret, seconds) if secret and seconds else None
 
 
-def judge(sent: Mapping[str, Any], by: Caller) -> tuple[dict[str, Any], str | None]:
+def check(sent: Mapping[str, Any], by: Caller) -> tuple[dict[str, Any], str | None]:
     """Separate the fields of a lead from those of the traps.
 
     :return: the fields of the lead, and `service.HONEYPOT` or `service.FILL_TIME` if a trap caught it, otherwise None.

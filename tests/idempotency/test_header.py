@@ -4,7 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from conftest import NewLead, body
-from leadapi.idempotency.once import read_key
+from leadapi.idempotency.decorator import read_key
 
 pytestmark = pytest.mark.one_database
 

@@ -82,7 +82,7 @@ def test_a_conflict_is_kept_too(client: FlaskClient, new_lead: NewLead, app: Fla
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
-def test_what_was_refused_is_tried_anew(client: FlaskClient, new_lead: NewLead, app: Flask) -> None:
+def test_a_refused_request_is_tried_anew(client: FlaskClient, new_lead: NewLead, app: Flask) -> None:
     lead = new_lead()
 
     assert post(client, lead | {"email": "nobody"}, "k1").status_code == 422
@@ -91,7 +91,7 @@ def test_what_was_refused_is_tried_anew(client: FlaskClient, new_lead: NewLead, 
     assert post(client, lead, "k1").status_code == 201
 
 
-def test_what_failed_is_tried_anew_and_leaves_nothing(
+def test_a_failed_request_is_tried_anew_and_leaves_nothing(
     make_app: MakeApp, database_url: str, new_lead: NewLead, backend: str
 ) -> None:
     app = make_app(DATABASE_URL=database_url)

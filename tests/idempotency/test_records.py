@@ -1,4 +1,4 @@
-"""What is kept of an answer, how long, and in which transaction."""
+"""Stored answers: their content, their lifetime, and the transaction that stores them."""
 
 import time
 from functools import partial
@@ -111,7 +111,7 @@ def test_an_answer_with_several_leads_is_forgotten_with_any_of_them(app: Flask) 
 
 
 @pytest.mark.parametrize("key", ["k1", "k2"])
-def test_what_an_expired_answer_showed_has_no_part_in_the_one_that_takes_its_place(app: Flask, key: str) -> None:
+def test_a_new_answer_does_not_inherit_the_leads_of_the_expired_one(app: Flask, key: str) -> None:
     with app.app_context():
         for ids in ((1, 2), (2, 3)):
             write(app, "UPDATE idempotency_records SET expires_at = :now", now=int(time.time()))
@@ -138,7 +138,7 @@ def erase(app: Flask, lead_id: int) -> None:
 # --- one transaction -----------------------------------------------------------------------------
 
 
-def test_what_is_written_in_the_transaction_is_kept_only_with_the_answer(app: Flask) -> None:
+def test_the_change_is_committed_only_with_its_answer(app: Flask) -> None:
     def fail(tx: storage.Transaction) -> Answer:
         tx.execute(text("INSERT INTO idempotency_leads VALUES (7, :key_hash)"), kept(tx))
         raise LookupError

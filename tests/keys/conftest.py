@@ -1,4 +1,4 @@
-"""What the tests of keys have in common."""
+"""Fixtures of the tests of keys."""
 
 import pytest
 from flask import Flask

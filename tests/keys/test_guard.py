@@ -18,14 +18,14 @@ from leadapi.keys.texts import make_key as make_text
 Headers = dict[str, str]
 Ask = Callable[[FlaskClient, "Operation"], TestResponse]
 
-# What no other scope includes.
+# The scopes that `admin` includes.
 LESSER = {"capture", "read", "write"}
 LET_IN = "let in"
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What the document says of an operation that matters here."""
+    """The facts in the document about one operation."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Operation:
         response = client.open(
             f"{path}{query}", method=self.method, headers=headers, json={} if self.has_body else None
         )
-        # What is streamed holds a connection.
+        # A streamed response holds a connection.
         response.close()
         return response
 
@@ -75,12 +75,12 @@ def verdict(response: TestResponse) -> int | str:
 
 
 def showing(headers: Headers) -> Ask:
-    """What asks with these headers."""
+    """A client that sends these headers."""
     return lambda client, operation: operation.call(client, headers)
 
 
 def table(app: Flask, ask: Ask) -> dict[Operation, int | str]:
-    """What each operation answers."""
+    """The verdict on each operation."""
     client = app.test_client()
     return {operation: verdict(ask(client, operation)) for operation in operations(app)}
 
@@ -227,7 +227,7 @@ def test_pages_and_probes_stay_open(app: Flask, path: str) -> None:
     assert response.status_code in (200, 302)
 
 
-def test_what_is_not_there_is_told_to_everybody(app: Flask) -> None:
+def test_requests_that_reach_no_operation_need_no_key(app: Flask) -> None:
     client = app.test_client()
 
     assert client.get("/nowhere").status_code == 404

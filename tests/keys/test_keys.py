@@ -1,4 +1,4 @@
-"""What is stored and logged of a key, and how long it is remembered."""
+"""Keys: what is stored and logged, and how long a worker remembers them."""
 
 import sqlite3
 import time
@@ -60,7 +60,7 @@ def test_two_swapped_letters_are_recognised(place: int) -> None:
     assert read_key(wrong) is None or wrong == right
 
 
-def test_what_is_not_exactly_a_key_is_none() -> None:
+def test_a_text_that_only_resembles_a_key_is_no_key() -> None:
     key = str(make_text())
 
     for wrong in ("", "lk_", key[:-1], f"{key}x", f" {key}", f"{key}\n", key.lower(), key.replace("lk_", "LK_")):
@@ -225,7 +225,7 @@ def test_a_use_that_cannot_be_noted_delays_nobody(app: Flask, capsys: pytest.Cap
     began = time.monotonic()
 
     with app.app_context(), storage.write() as tx:
-        # What another writer holds: the lock of all SQLite writers, and the row on PostgreSQL.
+        # Another writer holds the lock of all SQLite writers, or the row on PostgreSQL.
         tx.execute(text("UPDATE api_keys SET name = name"))
         response = app.test_client().get("/leads", headers=bearer(key))
         response.close()
@@ -252,7 +252,7 @@ def test_a_database_that_does_not_answer_is_a_503(app: Flask, make_app: MakeApp)
 
     assert response.status_code == 503
     assert response.headers["Retry-After"]
-    # What is no key at all is told without the database.
+    # A text that is no key is refused without the database.
     assert down.get("/leads").status_code == 401
     assert down.get("/leads", headers=bearer("garbage")).status_code == 401
 

@@ -14,14 +14,14 @@ from leadapi.keys import service
 
 
 def run(app: Flask, *arguments: str) -> str:
-    """What a command writes to standard output."""
+    """The standard output of a command."""
     result = app.test_cli_runner().invoke(args=["keys", *arguments])
     assert result.exit_code == 0, result.output
     return str(result.stdout)
 
 
 def fault(app: Flask, *arguments: str) -> str:
-    """What a command that fails says."""
+    """The message of a command that fails."""
     result = app.test_cli_runner().invoke(args=["keys", *arguments])
     assert result.exit_code != 0
     assert "Traceback" not in result.output

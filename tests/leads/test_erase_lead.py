@@ -42,7 +42,7 @@ def test_leaves_no_trace_of_the_person(client: FlaskClient, stored_lead: StoredL
     headers = {"Prefer": "resolution=ignore-duplicates", "Idempotency-Key": "batch"}
     assert client.post("/leads/batch", json=batch, headers=headers).status_code == 200
     client.delete(f"/leads/{body(client.get('/leads?email=third@example.com'))['items'][0]['id']}")
-    # What was caught, and the answers to it.
+    # Quarantined items, and the stored answers that show them.
     caught = new_lead(email=person["email"].upper(), _gotcha=f"{MARKER} was lured", _ts=MARKER)
     for key in ("trap-1", "trap-2"):
         assert client.post("/leads", json=caught, headers={"Idempotency-Key": key}).status_code == 201
@@ -209,7 +209,7 @@ def test_an_export_that_ends_later_leaves_no_trace_either(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_who_cannot_write_can_export(
+def test_an_export_works_without_the_write_lock(
     client: FlaskClient, database_url: str, stored_lead: StoredLead, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored_lead()

@@ -205,7 +205,7 @@ def test_a_page_is_for_those_who_name_html(send: Send, new_lead: NewLead, accept
     assert send(new_lead(), accept).mimetype == mimetype
 
 
-def test_what_is_wrong_is_named_on_a_page(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
+def test_the_page_of_a_refused_form_names_the_faults(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
     response = send(new_lead(full_name="Z", email="", message="m" * 2001, phone="<b>"))
 
     assert (response.status_code, response.mimetype) == (422, "text/html")

@@ -176,7 +176,7 @@ class LeadMachine(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 9), changes=CHANGES)
     def change_only_what_is_known(self, place: int, changes: Json) -> None:
-        """Who does not know the lead as it is does not change it."""
+        """A PATCH with an outdated If-Match changes nothing."""
         number = self.pick(place)
         if number not in self.leads:
             return

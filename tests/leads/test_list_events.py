@@ -43,7 +43,7 @@ def test_a_change_tells_what_it_was_and_what_it_is(client: FlaskClient, stored_l
     }
 
 
-def test_what_was_refused_is_no_event(client: FlaskClient, stored_lead: StoredLead) -> None:
+def test_a_refused_request_is_no_event(client: FlaskClient, stored_lead: StoredLead) -> None:
     stored = stored_lead()
     stored_lead()
 
@@ -84,7 +84,7 @@ def test_a_lead_that_never_was_has_no_history(client: FlaskClient) -> None:
     assert response.mimetype == "application/problem+json"
 
 
-def test_who_did_it_is_told(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
+def test_an_event_names_its_actor(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
     stored_lead()
     with app.app_context():
         service.change_lead(1, {"status": "lost"}, by=Caller("key 7", ALL))

@@ -11,13 +11,13 @@ from sqlalchemy import bindparam, text
 from conftest import MARKER, Json, MakeApp, NewLead, StoredLead, body
 from leadapi import storage
 from leadapi.leads import captures
-from leadapi.quarantine.errors import SuspectMissing
+from leadapi.quarantine.errors import QuarantinedLeadMissing
 from leadapi.storage import UTCDateTime, now
 from servers import at_once
 
 
 def run(app: Flask, *arguments: str, status: int = 0) -> str:
-    """What a command writes."""
+    """The output of a command."""
     result = app.test_cli_runner().invoke(args=["leads", "quarantine", *arguments])
     assert (result.exit_code, "Traceback" in result.output) == (status, False), result.output
     return result.output
@@ -65,7 +65,7 @@ def test_list_writes_nothing_that_a_terminal_would_obey(app: Flask, client: Flas
 
 
 @pytest.mark.parametrize("arguments", [["list", "--limit", "0"], ["release"], ["release", "0"], ["release", "x"]])
-def test_what_makes_no_sense_is_refused(app: Flask, arguments: list[str]) -> None:
+def test_invalid_arguments_are_refused(app: Flask, arguments: list[str]) -> None:
     assert "Usage: " in run(app, *arguments, status=2)
 
 
@@ -158,7 +158,7 @@ def test_release_happens_once_though_many_do_it_at_once(app: Flask, client: Flas
         with app.app_context():
             try:
                 return captures.release(caught["id"]).created
-            except SuspectMissing:
+            except QuarantinedLeadMissing:
                 return False
 
     assert sorted(at_once(4, release)) == [False, False, False, True]

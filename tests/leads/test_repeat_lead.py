@@ -221,7 +221,7 @@ def test_merges_and_erasures_at_once_leave_a_lead_or_none(app: Flask, stored_lea
 
 
 @pytest.mark.parametrize("resolution", ["merge-duplicates", "ignore-duplicates"])
-def test_who_may_not_read_leads_is_shown_what_it_sent(
+def test_a_caller_without_read_is_shown_only_what_it_sent(
     make_app: MakeApp, database_url: str, new_lead: NewLead, resolution: str
 ) -> None:
     client = make_app(DATABASE_URL=database_url, AUTH="on").test_client()

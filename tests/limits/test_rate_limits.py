@@ -65,7 +65,7 @@ def test_so_many_pass_and_the_next_is_told_when_to_come_again(limited_to: Limite
     assert body(client.get("/leads"))["total"] == 5
 
 
-def test_whoever_waits_as_told_passes(limited_to: LimitedTo, new_lead: NewLead) -> None:
+def test_a_client_that_waits_for_retry_after_passes(limited_to: LimitedTo, new_lead: NewLead) -> None:
     client = limited_to("1/second")
     client.post("/leads", json=new_lead())
     refusal = client.post("/leads", json=new_lead())
@@ -110,7 +110,7 @@ def test_each_operation_has_the_limit_that_the_document_says(limited_to: Limited
     ("method", "path"),
     [("GET", "/nowhere"), ("PUT", "/leads"), ("OPTIONS", "/leads"), ("GET", "/docs"), ("GET", "/openapi.json")],
 )
-def test_what_is_no_operation_is_not_counted(limited_to: LimitedTo, method: str, path: str) -> None:
+def test_a_request_that_reaches_no_operation_is_not_counted(limited_to: LimitedTo, method: str, path: str) -> None:
     client = limited_to("1/hour", RATE_LIMIT_API="1/hour", CORS_ORIGINS="*")
     asked = {"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
 

@@ -79,12 +79,14 @@ def test_people_take_their_time_and_not_too_much(
     # Not by the value, which is another one each time.
     ids=lambda _: "wrong",
 )
-def test_what_is_not_signed_is_caught(app: Flask, client: FlaskClient, new_lead: NewLead, wrong: str | None) -> None:
+def test_a_stamp_that_is_not_signed_is_caught(
+    app: Flask, client: FlaskClient, new_lead: NewLead, wrong: str | None
+) -> None:
     assert is_caught(client, new_lead(_ts=wrong))
     assert reasons(app) == ["fill_time"]
 
 
-def test_who_sends_no_time_is_caught(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
+def test_a_form_without_a_stamp_is_caught(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     assert is_caught(client, new_lead())
     assert reasons(app) == ["fill_time"]
 
@@ -112,7 +114,7 @@ def test_a_batch_is_timed_item_by_item(app: Flask, client: FlaskClient, new_lead
     assert reasons(app) == ["fill_time"] * 2
 
 
-def test_who_has_a_key_may_be_quick(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
+def test_a_caller_with_a_key_may_be_quick(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
     settings = {"MIN_FILL_SECONDS": str(HOUR), "FORM_SECRET": SECRET, "AUTH": "on"}
     app = make_app(DATABASE_URL=database_url, **settings)
     client = app.test_client()

@@ -44,7 +44,7 @@ def timeless(response: TestResponse) -> str:
     ids=["all", "nothing", "attributes", "normalised"],
 )
 @pytest.mark.parametrize("header", ["Idempotency-Key", "Prefer", "X-Request-Id"])
-def test_who_fills_the_trap_gets_the_answer_that_all_others_get(
+def test_a_filled_honeypot_gets_the_usual_answer(
     client: FlaskClient, new_lead: NewLead, changes: Json, header: str
 ) -> None:
     lead = new_lead(**changes)
@@ -62,7 +62,7 @@ def test_who_fills_the_trap_gets_the_answer_that_all_others_get(
     assert (body(caught)["id"], body(honest)["id"]) == (1, 2)
 
 
-def test_what_is_caught_is_no_lead_and_has_no_history(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
+def test_a_caught_lead_is_not_listed_and_has_no_history(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     lead = new_lead()
 
     caught = post(client, lead | {"_gotcha": FILLED, "_ts": "x"})
@@ -75,7 +75,7 @@ def test_what_is_caught_is_no_lead_and_has_no_history(app: Flask, client: FlaskC
     assert quarantined(app) == [(1, "honeypot", lead)]
 
 
-def test_what_is_caught_looks_like_a_new_lead_every_time(
+def test_a_caught_lead_looks_like_a_new_lead_every_time(
     app: Flask, client: FlaskClient, stored_lead: StoredLead
 ) -> None:
     known = stored_lead()
@@ -91,7 +91,7 @@ def test_what_is_caught_looks_like_a_new_lead_every_time(
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t\r\n\u3000"])
-def test_who_leaves_it_blank_is_let_in(app: Flask, client: FlaskClient, new_lead: NewLead, blank: str | None) -> None:
+def test_a_blank_honeypot_is_let_in(app: Flask, client: FlaskClient, new_lead: NewLead, blank: str | None) -> None:
     response = post(client, new_lead(_gotcha=blank))
 
     assert response.status_code == 201
@@ -114,13 +114,15 @@ def test_a_program_with_a_key_may_hand_on_what_it_got_from_a_page(
 @pytest.mark.one_database
 @pytest.mark.parametrize("field", ["_gotcha", "_ts"])
 @pytest.mark.parametrize("value", [1, True, [], {}])
-def test_what_is_no_text_is_refused_by_name(client: FlaskClient, new_lead: NewLead, field: str, value: Any) -> None:
+def test_a_trap_field_that_is_no_text_is_refused_by_name(
+    client: FlaskClient, new_lead: NewLead, field: str, value: Any
+) -> None:
     response = post(client, new_lead(**{field: value}))
 
     assert (response.status_code, body(response)["errors"]) == (422, {field: ["Not a valid string."]})
 
 
-def test_what_is_caught_is_judged_like_all_else(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
+def test_a_caught_lead_is_validated_like_all_others(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     response = post(client, new_lead(_gotcha=FILLED, email="nobody", surname="Doe"))
 
     assert (response.status_code, set(body(response)["errors"])) == (422, {"email", "surname"})
@@ -159,7 +161,7 @@ def test_in_a_batch_each_is_judged_by_itself(
     assert all(list(lead) == list(shown[0]) for lead in shown)
     assert [lead["email"] for lead in shown] == [first["email"], *[second["email"]] * 3]
     assert [lead["id"] for lead in body(client.get("/leads"))["items"]] == [shown[0]["id"], shown[3]["id"]]
-    assert [suspect[0] for suspect in quarantined(app)] == [shown[1]["id"], shown[2]["id"]]
+    assert [item[0] for item in quarantined(app)] == [shown[1]["id"], shown[2]["id"]]
     assert '"items":6,"stored":2' in capsys.readouterr().out
 
 

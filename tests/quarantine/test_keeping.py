@@ -1,4 +1,4 @@
-"""What becomes of what was caught: how long and how much is kept, and with which answers."""
+"""The quarantine: how long and how many items are kept, and what happens to the answers that show them."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -58,7 +58,7 @@ def test_it_is_kept_for_thirty_days(app: Flask, client: FlaskClient, new_lead: N
     assert ids(app) == [2, 1] if kept else [2]
 
 
-def test_what_is_over_goes_bit_by_bit(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
+def test_expired_items_are_purged_in_small_parts(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     write(app, MANY, now() - timedelta(days=31), number=service.MOST_PURGED + 5)
 
     trap(client, new_lead())
@@ -69,7 +69,7 @@ def test_what_is_over_goes_bit_by_bit(app: Flask, client: FlaskClient, new_lead:
 
 # SQLite has one writer at a time.
 @pytest.mark.parametrize("backend", ["postgresql"])
-def test_what_another_takes_away_holds_nobody_up(
+def test_purges_skip_rows_that_another_transaction_deletes(
     app: Flask, client: FlaskClient, database_url: str, new_lead: NewLead
 ) -> None:
     write(app, MANY, now() - timedelta(days=31), number=1)
@@ -117,7 +117,7 @@ def test_a_request_sent_again_gets_the_same_answer(app: Flask, client: FlaskClie
     assert honest.status_code == 422
 
 
-def test_what_fails_is_not_kept_either(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
+def test_a_failed_capture_puts_nothing_into_the_quarantine(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     with app.app_context(), storage.write() as tx:
         tx.execute(text("ALTER TABLE idempotency_records RENAME COLUMN body TO lost"))
 

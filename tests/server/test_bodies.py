@@ -91,7 +91,7 @@ def test_a_body_may_be_as_long_as_the_setting_says_and_not_one_byte_longer(serve
     assert statuses == {(False, 1024): 201, (False, 1025): 413, (True, 1024): 201, (True, 1025): 413}
 
 
-def test_what_is_not_json_is_refused(server: Server) -> None:
+def test_a_body_that_is_not_json_is_refused(server: Server) -> None:
     before = server.total()
 
     answers = {kind: server.post("/leads", body=body, headers=JSON) for kind, body in NOT_JSON.items()}
@@ -101,7 +101,7 @@ def test_what_is_not_json_is_refused(server: Server) -> None:
     assert server.total() == before
 
 
-def test_what_is_not_said_to_be_json_is_refused(server: Server, new_lead: NewLead) -> None:
+def test_a_body_without_the_content_type_of_json_is_refused(server: Server, new_lead: NewLead) -> None:
     before = server.total()
     kinds = [None, "text/plain", "application/xml", "application/jsonp", "json", ""]
 

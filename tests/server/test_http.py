@@ -1,4 +1,4 @@
-"""What HTTP asks of a server, whatever the application answers."""
+"""Requirements of HTTP on a server, independent of the application."""
 
 import socket
 
@@ -33,7 +33,18 @@ def test_a_request_of_http_1_1_names_one_host(server: Server, request_line: byte
 @pytest.mark.parametrize(
     ("host", "status"),
     [
-        *[(host, 200) for host in ("a-b_c.example", "127.0.0.1:8000", "[::1]", "[::ffff:127.0.0.1]:80", "a:", "%61")],
+        *[
+            (host, 200)
+            for host in (
+                "a-b_c.example",
+                "127.0.0.1:8000",
+                "[::1]",
+                "[::ffff:127.0.0.1]:80",
+                "a:",
+                "%61",
+                "a.com.:8000",
+            )
+        ],
         *[(host, 400) for host in ("", "a b", "a,b", "a/b", "a@b", "a:b", "a:1:2", "[::1", "::1", "<a>", "%6", "é")],
     ],
 )
@@ -45,7 +56,9 @@ def test_a_malformed_host_is_refused(server: Server, host: str, status: int, ver
     assert response[0] == status
 
 
-@pytest.mark.parametrize("path", ["//leads", "///leads", "/leads//", "//localhost/leads"])
+@pytest.mark.parametrize(
+    "path", ["//leads", "///leads", "/leads//", "//localhost/leads", "/%2Fleads", "http://localhost//leads"]
+)
 def test_a_path_with_more_slashes_is_another_path(server: Server, path: str) -> None:
     (response,) = responses(server.exchange(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()))
 

@@ -38,7 +38,9 @@ def all_at_once(server: Server, key: str, lead: Json) -> list[urllib3.BaseHTTPRe
     return at_once(20, lambda _: post(server, key, lead))
 
 
-def test_what_is_sent_again_after_a_crash_is_stored_once(serve: Serve, database_url: str, new_lead: NewLead) -> None:
+def test_a_request_that_is_sent_again_after_a_crash_is_stored_once(
+    serve: Serve, database_url: str, new_lead: NewLead
+) -> None:
     sent: Sent = {}
     answered: dict[str, bytes] = {}
     server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="2")

@@ -37,24 +37,3 @@ def test_clients_beyond_the_limit_wait_and_are_answered(tmp_path: Path, new_lead
         statuses = [answer(client).status for client in clients]
 
     assert sorted(statuses) == [201] + [409] * 149
-
-
-def test_a_worker_takes_no_more_connections_than_it_may_open_files(tmp_path: Path) -> None:
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # That is room for ten connections with three files each.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (130, files[1]))
-    try:
-        server = Server({"WEB_CONCURRENCY": "1", "DATABASE_URL": f"sqlite:///{tmp_path}/leads.db"}, tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, files)
-
-    with ExitStack() as stack:
-        stack.callback(server.kill)
-        for _ in range(20):
-            stack.enter_context(server.connect()).sendall(b"GET /")
-        server.until("no longer accepting new connections")
-        (worker,) = server.until(r"Booting worker with pid: (\d+)")
-        sockets = [file for file in Path(f"/proc/{worker}/fd").iterdir() if str(file.readlink()).startswith("socket:")]
-
-    # One of them listens.
-    assert len(sockets) == 11

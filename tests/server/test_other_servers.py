@@ -20,7 +20,7 @@ COMMANDS = {
     "waitress": "waitress --listen 127.0.0.1:{port} wsgi:app",
     "flask run": "flask run --port {port}",
 }
-# What a system may lack, taken away before anything is imported.
+# Removes, before anything is imported, what some systems lack: epoll, poll and /dev/shm.
 LACKING = """
 import os, pathlib, select
 del select.epoll, select.poll

@@ -9,7 +9,7 @@ from conftest import NewLead, Serve
 from redis_server import RedisServer
 from servers import Server, at_once
 
-# What a request may take while Redis is silent; the rest is for a busy machine.
+# The seconds that requests may take while Redis is silent, with a margin for a busy machine.
 AT_MOST = 3
 
 Limited = Callable[..., Server]

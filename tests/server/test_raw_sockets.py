@@ -1,4 +1,4 @@
-"""What no HTTP client would send, byte for byte: answered once, or the connection is closed."""
+"""Requests that no HTTP client would send, byte for byte: answered once, or the connection is closed."""
 
 import socket
 
@@ -13,7 +13,7 @@ HEAD = b"POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/js
 LENGTH = b"Content-Length: %d\r\n" % len(LEAD)
 IN_CHUNKS = b"Transfer-Encoding: chunked\r\n"
 CHUNK = b"%x\r\n%b\r\n" % (len(LEAD), LEAD)
-# A second request that must not be taken for one, whatever the first one says.
+# A request inside the body of another one. It must not be carried out.
 HIDDEN = HEAD + LENGTH + b"\r\n" + LEAD
 GET = b"GET /leads HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -67,6 +67,7 @@ REFUSED = {
     "TRACE": b"TRACE /leads HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     "CONNECT": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "OPTIONS of nothing in particular": b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "a target without a slash": b"GET leads HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a space in the target": b"GET /leads /leads HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a target that is not ASCII": "GET /l\u00e9ads HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
     "a greeting in TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\r\n\r\n",
@@ -104,7 +105,7 @@ ODD = {
     "a field that looks like the length": post(LENGTH[:-2], b"Content_Length: 5"),
 }
 
-# More would have to come.
+# The server waits for more.
 UNFINISHED = {
     "a chunk size that never ends": in_chunks(b"0" * 20_000),
     "a chunk of 16 digits": in_chunks(b"1" + b"0" * 15 + b"\r\n" + LEAD + b"\r\n0\r\n\r\n" + HIDDEN),
@@ -116,7 +117,7 @@ UNFINISHED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_request_is_refused_once_and_stores_nothing(server: Server, kind: str) -> None:
+def test_a_malformed_request_is_refused_once_and_stores_nothing(server: Server, kind: str) -> None:
     before = server.total()
 
     (response,) = responses(server.exchange(REFUSED[kind]))
@@ -126,14 +127,14 @@ def test_what_is_no_request_is_refused_once_and_stores_nothing(server: Server, k
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_odd_and_clear_is_answered_once(server: Server, kind: str) -> None:
+def test_an_unusual_but_unambiguous_request_is_answered_once(server: Server, kind: str) -> None:
     (response,) = responses(server.exchange(ODD[kind]))
 
     assert response[0] in (201, 409)
 
 
 @pytest.mark.parametrize("kind", UNFINISHED)
-def test_what_is_unfinished_is_not_answered_and_stores_nothing(server: Server, kind: str) -> None:
+def test_an_unfinished_request_is_not_answered_and_stores_nothing(server: Server, kind: str) -> None:
     before = server.total()
 
     assert server.exchange(UNFINISHED[kind]) == b""
@@ -166,7 +167,7 @@ WELL_FORMED = {
 
 
 @pytest.mark.parametrize("kind", WELL_FORMED)
-def test_what_is_unusual_and_allowed_is_answered(server: Server, kind: str) -> None:
+def test_an_unusual_and_well_formed_request_is_answered(server: Server, kind: str) -> None:
     (response,) = responses(server.exchange(WELL_FORMED[kind] + b"Connection: close\r\n\r\nhello"))
 
     assert response[0] == 200

@@ -1,12 +1,14 @@
 """Stopping and reloading: SIGTERM, SIGHUP, and workers that have served enough."""
 
 import fcntl
+import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -178,6 +180,33 @@ def test_a_worker_that_has_served_enough_is_replaced_without_losing_a_request(
 
     assert (load.unanswered, load.refused) == ([], [])
     assert ids(server) == set(load.acknowledged)
+
+
+def pending_signals(pid: str) -> set[int]:
+    """The signals that a suspended process has yet to handle."""
+    (bits,) = re.findall(r"ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return {number for number in range(1, 65) if int(bits, 16) >> (number - 1) & 1}
+
+
+def test_clients_that_wait_for_a_connection_are_answered_before_a_stop(serve: Serve) -> None:
+    server = serve(WEB_CONCURRENCY="1")
+    (worker,) = server.until(r"Booting worker with pid: (\d+)")
+    server.get("/health")
+    server.pool.close()
+
+    with ExitStack() as stack:
+        os.kill(int(worker), signal.SIGSTOP)
+        clients = [stack.enter_context(server.connect()) for _ in range(20)]
+        for client in clients:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        server.process.terminate()
+        deadline = time.monotonic() + 30
+        while signal.SIGTERM not in pending_signals(worker) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(int(worker), signal.SIGCONT)
+        statuses = [answer(client).status for client in clients]
+
+    assert statuses == [200] * 20
 
 
 def test_a_request_on_an_idle_connection_is_answered_while_the_server_stops(serve: Serve) -> None:

@@ -1,4 +1,4 @@
-"""Clients that send or read as slowly as they can: they cost nobody else anything."""
+"""Clients that send or read very slowly must not delay others."""
 
 import itertools
 import os
@@ -27,7 +27,7 @@ AT_MOST = 1 + 1 + 3
 
 
 class Dripper:
-    """A client that sends one byte now and then, and comes again as soon as it is cut off."""
+    """A client that sends one byte now and then, and reconnects when it is cut off."""
 
     def __init__(self, server: Server, begin: bytes) -> None:
         self.server, self.begin = server, begin
@@ -54,7 +54,7 @@ class Dripper:
 
 @contextmanager
 def dripping(drippers: list[Dripper]) -> Iterator[None]:
-    """Let them drip meanwhile."""
+    """Let clients drip in a thread during the `with` statement."""
     done = threading.Event()
 
     def drip() -> None:
@@ -74,7 +74,7 @@ def dripping(drippers: list[Dripper]) -> Iterator[None]:
 
 
 def drippers_of(server: Server, number: int) -> list[Dripper]:
-    """As many that drip heads as that drip bodies."""
+    """Clients that drip, as many with heads as with bodies."""
     heads = [Dripper(server, HEAD + b"X-Slow: ") for _ in range(number)]
     return heads + [Dripper(server, POST % 5000 + b'{"full_name": "') for _ in range(number)]
 
@@ -93,7 +93,7 @@ def health(server: Server) -> float:
     return time.monotonic() - started
 
 
-def test_who_drips_heads_and_bodies_holds_nobody_up(serve: Serve, new_lead: NewLead) -> None:
+def test_clients_that_drip_heads_and_bodies_delay_nobody(serve: Serve, new_lead: NewLead) -> None:
     server = serve()
 
     with dripping(drippers_of(server, DRIPPERS)):
@@ -104,7 +104,7 @@ def test_who_drips_heads_and_bodies_holds_nobody_up(serve: Serve, new_lead: NewL
     assert stored.status == 201
 
 
-def test_who_drips_is_cut_off(serve_hastily: Serve) -> None:
+def test_clients_that_drip_are_cut_off(serve_hastily: Serve) -> None:
     server = serve_hastily()
     drippers = drippers_of(server, 5)
 
@@ -117,16 +117,16 @@ def test_who_drips_is_cut_off(serve_hastily: Serve) -> None:
     assert time.monotonic() > started + 1
 
 
-def test_who_sends_nothing_is_closed(serve_hastily: Serve) -> None:
+def test_connections_without_a_request_are_closed(serve_hastily: Serve) -> None:
     server = serve_hastily("--worker-connections", "20", WEB_CONCURRENCY="1")
 
     with ExitStack() as stack:
         idle = [stack.enter_context(server.connect()) for _ in range(30)]
         seconds = health(server)
-        # Each waits for the end of its connection, which has a deadline of its own.
+        # Each connection is closed at a deadline of its own.
         ends = [connection.recv(1) for connection in idle]
 
-    # All places are taken until the first are closed.
+    # /health waits until the first connections are closed.
     assert 1 < seconds < AT_MOST
     assert ends == [b""] * 30
 
@@ -135,10 +135,10 @@ def test_bodies_that_never_end_take_little_memory(serve: Serve, new_lead: NewLea
     server = serve(WEB_CONCURRENCY="1", THREADS="1")
     server.get("/leads")
     before = memory_mb(server)
-    size = 2**20
+    size = 400_000
 
     with ExitStack() as stack:
-        for _ in range(200):
+        for _ in range(150):
             connection = stack.enter_context(server.connect())
             connection.sendall(POST % size + b"[" * (size - 1))
         seconds = health(server)
@@ -147,7 +147,7 @@ def test_bodies_that_never_end_take_little_memory(serve: Serve, new_lead: NewLea
 
     assert stored.status == 201
     assert seconds < 1
-    assert used < 50
+    assert used < 30
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
@@ -173,7 +173,7 @@ def test_whole_bodies_that_wait_for_a_thread_take_little_memory(
 
 
 def not_reading(server: Server, request: bytes) -> socket.socket:
-    """A client that asks for much and reads nothing of it."""
+    """A client that requests much and reads nothing of the response."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", server.port))
@@ -183,9 +183,9 @@ def not_reading(server: Server, request: bytes) -> socket.socket:
     return connection
 
 
-def test_who_does_not_read_an_answer_holds_no_thread(serve: Serve, new_lead: NewLead) -> None:
+def test_a_client_that_does_not_read_its_response_holds_no_thread(serve: Serve, new_lead: NewLead) -> None:
     server = serve(WEB_CONCURRENCY="1", THREADS="1", MAX_BODY_BYTES=str(2**24))
-    # A page of them is longer than what a system has room for on the way.
+    # A page of them is longer than the kernel's socket buffers.
     attributes = {f"{number}": "𝔷" * 500 for number in range(8)}
     items = [new_lead(attributes=attributes, message="𝔷" * 2000) for _ in range(100)]
     server.post("/leads/batch", json={"items": items})
@@ -203,7 +203,7 @@ def test_who_does_not_read_an_answer_holds_no_thread(serve: Serve, new_lead: New
 
 
 def multiply(database_url: str, number: int) -> None:
-    """Store so many more leads that are like the first one."""
+    """Copy the first lead so many times."""
     with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
         columns = "full_name, company, message, source, attributes, created_at"
         connection.execute(
@@ -216,7 +216,7 @@ def multiply(database_url: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_who_does_not_read_a_file_frees_the_thread_in_time(
+def test_a_client_that_does_not_read_its_download_is_cut_off(
     serve_hastily: Serve, database_url: str, new_lead: NewLead
 ) -> None:
     server = serve_hastily(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="1")
@@ -249,7 +249,9 @@ def test_a_file_of_the_largest_leads_takes_little_memory(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_who_reads_a_file_slowly_gets_all_of_it(serve_hastily: Serve, database_url: str, new_lead: NewLead) -> None:
+def test_a_client_that_reads_its_download_slowly_gets_all_of_it(
+    serve_hastily: Serve, database_url: str, new_lead: NewLead
+) -> None:
     server = serve_hastily(DATABASE_URL=database_url)
     server.post("/leads", json=new_lead(attributes={str(number): "a" * 500 for number in range(30)}))
     multiply(database_url, 1000)
@@ -286,7 +288,7 @@ def test_clients_that_read_no_file_leave_a_thread_to_others_and_make_room_when_t
     assert again.status == 200
 
 
-def test_who_sends_a_body_in_pieces_and_listens_gets_an_answer(serve: Serve, new_lead: NewLead) -> None:
+def test_bodies_in_many_pieces_are_answered(serve: Serve, new_lead: NewLead) -> None:
     server = serve(WEB_CONCURRENCY="1", THREADS="1")
     body = orjson.dumps(new_lead())
     head = (POST % len(body)).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")

@@ -19,7 +19,7 @@ from servers import ROOT, Server, answer, at_once, free_port
 # How often the races are run. With 20 they take a minute.
 STARTS = 3
 
-# PostgreSQL does not tell who waits for a lock, it must be asked; for 20 seconds at most.
+# Waits until three sessions wait for a lock, for 20 seconds at most.
 UNTIL_THREE_WAIT = """
     DO $$ BEGIN
         FOR asked IN 1..2000 LOOP
@@ -58,7 +58,7 @@ def test_servers_that_migrate_at_the_same_moment_serve(
     serve: Serve, postgres: Postgres, empty_database_url: str, new_lead: NewLead
 ) -> None:
     with psycopg.connect(empty_database_url) as first, ThreadPoolExecutor() as threads:
-        # Whoever else makes this table waits until it is known whether there will be one.
+        # Other transactions that create this table wait until this one ends.
         first.execute("CREATE TABLE alembic_version ()")
         starts = [threads.submit(serve, DATABASE_URL=empty_database_url, AUTO_MIGRATE="on") for _ in range(3)]
         postgres.execute(UNTIL_THREE_WAIT)
@@ -230,7 +230,7 @@ def test_an_address_that_is_in_use_is_named(serve: Serve, tmp_path: Path) -> Non
     assert f"Connection in use: ('127.0.0.1', {port})" in said
 
 
-def test_what_is_probably_a_mistake_is_told_once(serve: Serve, tmp_path: Path) -> None:
+def test_a_probable_mistake_is_logged_once(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("REDIS_URI=redis://:secret@db\n")
 
     server = serve(HOST="0.0.0.0")

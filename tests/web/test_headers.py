@@ -1,4 +1,4 @@
-"""What every answer tells browsers."""
+"""Headers of every response for browsers."""
 
 import pytest
 from flask.testing import FlaskClient
@@ -68,7 +68,7 @@ def test_the_documentation_may_be_kept_and_runs_only_what_is_served_here(client:
     with client.get(path) as response:
         assert CAREFUL.items() <= dict(response.headers).items()
         assert "no-store" not in response.headers.get("Cache-Control", "")
-        # What is large and never changes is not asked for at every look.
+        # Browsers cache the large files, which never change.
         assert (response.cache_control.max_age == 86400) == path.startswith("/docs/assets/")
         (policy,) = response.headers.getlist("Content-Security-Policy")
         assert "unsafe" not in policy

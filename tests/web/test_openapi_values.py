@@ -15,7 +15,7 @@ Judge = Callable[[str, str], tuple[bool, bool]]
 
 @pytest.fixture(scope="module")
 def judge(document: Json) -> Judge:
-    """What the document and the service say of a field's value: is it valid?"""
+    """Whether the document allows a value of a field, and whether the service accepts it."""
     properties = document["components"]["schemas"]["NewLead"]["properties"]
     documented = {field: validator(document, schema) for field, schema in properties.items()}
     accepted = {field: NewLeadSchema(only=[field]) for field in properties}

@@ -131,7 +131,7 @@ def test_captures_go_on_during_an_import(
 
 
 class Interrupted(Exception):
-    """What ends a process in the middle."""
+    """A way to end a process half way."""
 
 
 def run_until(app: Flask, path: Path, commits: int, *options: str) -> None:

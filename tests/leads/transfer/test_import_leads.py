@@ -141,7 +141,7 @@ def test_refused_rows_can_be_corrected_and_imported_again(bring_in: Import, clie
     assert "stored 1, merged 0, ignored 0, refused 4 of 5 rows" in result.stdout
     assert str(refused) in result.stdout
     assert stat.S_IMODE(refused.stat().st_mode) == 0o600
-    # What is too much in a row comes after the reason, so that it is not taken for one.
+    # Surplus cells of a row come after the reason, so that they are not read as one.
     extra = "Z;z@example.com;;The row has 4 cells, and the file has 3 columns.;5\r\n"
     assert refused.read_bytes().decode() == (
         "full_name;email;note;error\r\n"

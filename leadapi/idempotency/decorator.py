@@ -33,7 +33,7 @@ def init_app(app: Flask, settings: Settings, document: Document) -> None:
     openapi.describe(document)
 
 
-def once(view: Callable[..., Any]) -> Any:
+def idempotent(view: Callable[..., Any]) -> Any:
     """Decorator of a view: a request with an Idempotency-Key is carried out once, and repeats get its answer.
 
     It belongs below the decorator that parses the request, so that responses to malformed requests are not stored.
@@ -46,15 +46,15 @@ def once(view: Callable[..., Any]) -> Any:
         header = request.environ.get("HTTP_IDEMPOTENCY_KEY")
         if header is None:
             return view(self, given, *args, **kwargs)
-        told = service.answer_once(
+        stored = service.answer_once(
             lambda tx: _first(lambda: view(self, given, *args, within=tx, **kwargs)),
             key=read_key(header),
             caller=caller().key_id,
             fingerprint=service.fingerprint(request.method.encode(), request.path.encode(), _canonical(given)),
             hours=current_app.config["IDEMPOTENCY_HOURS"],
         )
-        response = Response(told.body, told.status, Headers([(name, value) for name, value in told.headers]))
-        if told.replayed:
+        response = Response(stored.body, stored.status, Headers([(name, value) for name, value in stored.headers]))
+        if stored.replayed:
             logs.note(replayed=1)
             response.headers["Idempotent-Replayed"] = "true"
         return response
