@@ -84,7 +84,9 @@ def capture(
     keys = [email_key(new.fields["email"]) for new in new_leads]
     let_in = [(new, key) for new, key in zip(new_leads, keys, strict=True) if not new.caught]
     suspects = [(new, key) for new, key in zip(new_leads, keys, strict=True) if new.caught]
-    with storage.write(within) as tx:
+    # Then nothing but `queries.insert_and_record` writes.
+    one_statement = on_repeat is None and not suspects and not any(new.left_out for new in new_leads)
+    with storage.write(within, one_statement=one_statement) as tx:
         stored = iter(_store(tx, let_in, by, on_repeat, time))
         caught = iter(_quarantine(tx, suspects, time))
         outcomes = [next(caught if new.caught else stored) for new in new_leads]
