@@ -9,7 +9,7 @@ import time
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import orjson
@@ -52,16 +52,16 @@ def dict_config(level: str) -> dict[str, Any]:
     }
 
 
-class StdoutHandler(logging.StreamHandler[Any]):
+class StdoutHandler(logging.Handler):
     """Writes to the current standard output; inside a `flask` command to standard error, because the command prints."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> Any:
-        """The stream that `StreamHandler` writes to."""
-        return sys.stdout if click.get_current_context(silent=True) is None else sys.stderr
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            stream = sys.stdout if click.get_current_context(silent=True) is None else sys.stderr
+            stream.write(f"{self.format(record)}\n")
+            stream.flush()
+        except Exception:  # noqa: BLE001  # a log that cannot be written must not fail a request
+            self.handleError(record)
 
 
 class JsonFormatter(logging.Formatter):
@@ -77,8 +77,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": self._event(record),
         }
-        if has_request_context() and "request_id" in g:
-            line["request_id"] = g.request_id
+        if has_request_context() and (logged := g.get("logged")):
+            line["request_id"] = logged.request_id
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info and record.exc_info[0] is not None:
             line["error"], line["cause"], line["stack"] = describe(*record.exc_info)
@@ -119,7 +119,7 @@ def describe(
 
 def note(**facts: int | str) -> None:
     """Add ids and counts to the line of this request. Personal data is not allowed here."""
-    g.facts.update(facts)
+    g.logged.facts.update(facts)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -133,23 +133,32 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.after_request(_end)
 
 
+class _Logged(NamedTuple):
+    """What the line of a request will contain, as far as it is known before the response."""
+
+    started: float
+    request_id: str
+    facts: dict[str, int | str]
+
+
 def _begin() -> None:
-    g.started = time.perf_counter()
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-    g.facts = {}
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    g.logged = _Logged(time.perf_counter(), request_id, {})
 
 
 def _end(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
+    logged: _Logged = g.logged
+    response.headers["X-Request-Id"] = logged.request_id
+    method = request.method
     logger.info(
         "request",
         extra={
-            "method": request.method if request.method in METHODS else "…",
+            "method": method if method in METHODS else "…",
             "path": _path(),
             "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - g.started) * 1000, 2),
-            **g.facts,
+            "duration_ms": round((time.perf_counter() - logged.started) * 1000, 2),
+            **logged.facts,
         },
     )
     return response
@@ -157,8 +166,9 @@ def _end(response: Response) -> Response:
 
 def _path() -> str:
     """The path if it contains nothing that a client can choose freely; otherwise the route's pattern."""
-    if request.url_rule is None:
+    rule, view_args = request.url_rule, request.view_args
+    if rule is None:
         return "…"
-    if all(isinstance(value, int) for value in (request.view_args or {}).values()):
+    if not view_args or all(isinstance(value, int) for value in view_args.values()):
         return request.path
-    return request.url_rule.rule
+    return rule.rule

@@ -80,11 +80,13 @@ def capture(
     """
     if not new_leads:
         return []
-    time = storage.now()
     keys = [email_key(new.fields["email"]) for new in new_leads]
     let_in = [(new, key) for new, key in zip(new_leads, keys, strict=True) if not new.caught]
     quarantined = [(new, key) for new, key in zip(new_leads, keys, strict=True) if new.caught]
-    with storage.write(within) as tx:
+    # Then nothing but `queries.insert_and_record` writes.
+    one_statement = on_repeat is None and not quarantined and not any(new.left_out for new in new_leads)
+    time = storage.now()
+    with storage.write(within, one_statement=one_statement) as tx:
         stored = iter(_store(tx, let_in, by, on_repeat, time))
         caught = iter(_quarantine(tx, quarantined, time))
         outcomes = [next(caught if new.caught else stored) for new in new_leads]
@@ -184,8 +186,8 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     values = {"time": time_text(time), "actor": by.key_id}
     left_out = any(new.left_out for new in new_leads.values())
     if tx.dialect.name == "postgresql" and not left_out:
-        return _by_key(tx.execute(queries.insert_and_record, {**values, **parameters(rows)}))
-    inserted = _by_key(queries.inserting.execute(tx, rows))
+        return _by_key(tx.execute(queries.insert_and_record, {**values, **parameters(tx, queries.STORED, rows)}).all())
+    inserted = _by_key(queries.inserting.execute(tx, rows).all())
     if left_out:
         data = {key: _with_left_out(lead, new_leads[key]) for key, lead in inserted.items()}
         events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in inserted.items()])

@@ -30,6 +30,9 @@ SETTLE_SECONDS = 2
 ASK_SECONDS = 0.02
 
 Condition = Callable[[str], bool]
+# Rows of `queries.page`: id, JSON, total. They are unpacked by position, because access by name costs half as much as
+# the query.
+PageRows = Sequence[Row[int, str, int]]
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def list_leads(
         # Newest first, later leads appear on pages that the walk has passed in any case.
         read_rows = _read_rows if descending or storage.db.engine.dialect.name == "sqlite" else _read_settled
         rows, next_after = read_rows(connection, statement, values)
-        total = rows[0].total if rows else connection.execute(queries.total(names), values).scalar_one()
-    return LeadPage(total, [row.json for row in rows], next_after)
+        total = rows[0][2] if rows else connection.execute(queries.total(names), values).scalar_one()
+    return LeadPage(total, [json for _, json, _ in rows], next_after)
 
 
 def export_leads(*, file_format: str, descending: bool = False, **filters: Any) -> LeadExport:
@@ -187,16 +190,14 @@ def list_events(lead_id: int, **part: Any) -> EventPage:
     return page
 
 
-def _read_rows(connection: Connection, statement: Any, values: dict[str, Any]) -> tuple[Sequence[Row[Any]], int | None]:
+def _read_rows(connection: Connection, statement: Any, values: dict[str, Any]) -> tuple[PageRows, int | None]:
     """The rows of a page, and the id after which the next page begins."""
     rows = connection.execute(statement, values).all()
     most = values["limit"] - 1
-    return rows[:most], rows[most - 1].id if len(rows) > most else None
+    return rows[:most], rows[most - 1][0] if len(rows) > most else None
 
 
-def _read_settled(
-    connection: Connection, statement: Any, values: dict[str, Any]
-) -> tuple[Sequence[Row[Any]], int | None]:
+def _read_settled(connection: Connection, statement: Any, values: dict[str, Any]) -> tuple[PageRows, int | None]:
     """The same on PostgreSQL, where a lead can appear after leads with larger ids.
 
     A walk over the pages must not pass an id that an open transaction may still use. So a page with a next page ends

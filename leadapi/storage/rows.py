@@ -48,8 +48,9 @@ class RowsInsert:
         conflict: str | None = None,
         returning: Sequence[ColumnElement[Any]] = (),
     ) -> None:
+        self._names = names
         inserts: dict[str, Any] = {"sqlite": sqlite.insert(table), "postgresql": postgresql.insert(table)}
-        # By the name of the dialect; its parameters are those of `parameters`.
+        # By the name of the dialect; the parameters are those of `parameters`.
         self.statements: dict[str, Any] = {}
         for dialect, rows in records([column(name, table.c[name].type) for name in names]).items():
             statement = inserts[dialect].from_select(names, rows)
@@ -59,7 +60,7 @@ class RowsInsert:
 
     def execute(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
         """Insert the rows in their order."""
-        return tx.execute(self.statements[tx.dialect.name], parameters(rows))
+        return tx.execute(self.statements[tx.dialect.name], parameters(tx, self._names, rows))
 
 
 class RowsUpdate:
@@ -69,28 +70,34 @@ class RowsUpdate:
     """
 
     def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self._names = ["id", *names]
         self._statements: dict[str, Any] = {}
-        for dialect, rows in records([column(name, table.c[name].type) for name in ["id", *names]]).items():
+        for dialect, rows in records([column(name, table.c[name].type) for name in self._names]).items():
             new = rows.subquery("new")
             values = {name: new.c[name] for name in names}
             self._statements[dialect] = update(table).where(table.c.id == new.c.id).values(values)
 
     def execute(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Update the rows. Each must be there once."""
-        tx.execute(self._statements[tx.dialect.name], parameters(rows))
+        tx.execute(self._statements[tx.dialect.name], parameters(tx, self._names, rows))
 
 
-def parameters(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def parameters(tx: Connection, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The parameters of a statement for these rows."""
-    return {"rows": orjson.dumps(rows, time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()}
+    given: Sequence[Any] = rows
+    if tx.dialect.name == "sqlite":
+        # SQLite takes a third less time to find a cell by its place than by its name.
+        given = [[row.get(name) for name in names] for row in rows]
+    return {"rows": orjson.dumps(given, time_text, orjson.OPT_PASSTHROUGH_DATETIME).decode()}
 
 
 def records(columns: Sequence[ColumnClause[Any]]) -> dict[str, Select[Any]]:
     """The rows of the JSON parameter as a SELECT of these columns, by the name of the dialect."""
     rows = bindparam("rows", type_=Text)
-    objects = func.json_each(rows).table_valued("value")
+    arrays = func.json_each(rows).table_valued("value")
     cells = [
-        func.json_extract(objects.c.value, literal_column(f"'$.{each.name}'")).label(each.name) for each in columns
+        func.json_extract(arrays.c.value, literal_column(f"'$[{place}]'")).label(each.name)
+        for place, each in enumerate(columns)
     ]
     table = func.json_to_recordset(cast(rows, JSON)).table_valued(*columns).render_derived(with_types=True)
     return {

@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from leadapi.config import Settings
 from leadapi.storage import engines
-from leadapi.storage.engines import db, is_in_memory
+from leadapi.storage.engines import db, is_in_memory, leave_autocommit
 from leadapi.storage.write_queue import WriteLockUnavailable, WriteQueue
 
 # How long a checkpoint holds up other writers of SQLite while it waits for readers of old pages.
@@ -126,13 +126,16 @@ def stream(rows: int) -> Iterator[Connection]:
         raise StreamsBusy
     try:
         with read() as connection:
-            yield connection.execution_options(yield_per=rows, transaction=True)
+            leave_autocommit(connection)
+            yield connection.execution_options(yield_per=rows)
     finally:
         streams.release()
 
 
 @contextmanager
-def write(within: Connection | None = None, *, patience: float | None = None) -> Iterator[Connection]:
+def write(
+    within: Connection | None = None, *, patience: float | None = None, one_statement: bool = False
+) -> Iterator[Connection]:
     """A transaction that commits at the end of the block, and rolls back if the block raises.
 
     SQLite lets one connection write at a time, and a transaction that began by reading cannot always become a
@@ -140,21 +143,27 @@ def write(within: Connection | None = None, *, patience: float | None = None) ->
 
     :param within: an open transaction to take part in instead; its owner commits it.
     :param patience: how many seconds to wait for the write lock at most, instead of as long as a request may wait.
+    :param one_statement: whether the block writes by a single statement on PostgreSQL. It is committed when it has run,
+        which saves two round trips.
     :raises WriteLockUnavailable: others have been writing for too long.
     :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
     if within is not None:
         yield within
         return
-    with read() as connection, begin_write(connection, patience=patience):
-        yield connection
+    with read() as connection:
+        if one_statement and connection.dialect.name == "postgresql":
+            yield connection
+            return
+        with begin_write(connection, patience=patience):
+            yield connection
 
 
 @contextmanager
 def begin_write(connection: Connection, *, patience: float | None = None) -> Iterator[None]:
     """The transaction of `write`, on a connection that the caller has prepared."""
-    connection.execution_options(transaction=True)
     if connection.dialect.name != "sqlite":
+        leave_autocommit(connection)
         with connection.begin():
             yield
         return

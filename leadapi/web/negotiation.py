@@ -100,7 +100,8 @@ def _weights(header: str) -> dict[str, float]:
 
 def resolution() -> str | None:
     """How the client prefers a repeat to be resolved; None without such a preference."""
-    for item in parse_list_header(request.headers.get("Prefer", "")[:MAX_CHARACTERS]):
+    header = request.environ.get("HTTP_PREFER")
+    for item in parse_list_header(header[:MAX_CHARACTERS]) if header else ():
         found = PREFERENCE.fullmatch(item)
         if found and found[1].lower() == "resolution":
             # RFC 7240, 2: of several, the first one counts.

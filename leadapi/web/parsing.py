@@ -10,7 +10,6 @@ import orjson
 from flask import Request
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
-from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import (
     BadRequest,
     LengthRequired,
@@ -71,12 +70,13 @@ class Parser(FlaskParser):
             raise InvalidFields({"body": [f"Has more than {MAX_FIELDS} fields."]})
         return body
 
-    def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
+    def load_querystring(self, req: Request, schema: Schema) -> dict[str, str]:
         """Refuse repeated parameters."""
-        repeated = [name for name, values in req.args.lists() if len(values) > 1]
+        args = req.args
+        repeated = [name for name, values in args.lists() if len(values) > 1]
         if repeated:
             raise ValidationError({name: ["Given more than once."] for name in repeated})
-        return MultiDictProxy(req.args, schema)
+        return args.to_dict()
 
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> Any:
         """Answer 422 with one map of fields, whether they were in the body or the query."""
@@ -119,21 +119,23 @@ def read_body(req: Request) -> bytes:
     :raises BadRequest: it is shorter than its Content-Length, or reading it failed.
     :raises LengthRequired: it comes in chunks, which the WSGI server does not decode.
     """
-    is_chunked = "HTTP_TRANSFER_ENCODING" in req.environ
-    if is_chunked and req.content_length is None and not req.environ.get("wsgi.input_terminated"):
+    environ, length = req.environ, req.content_length
+    # One byte more than is accepted.
+    limit = req.max_content_length or 0
+    is_chunked = length is None and "HTTP_TRANSFER_ENCODING" in environ
+    if is_chunked and not environ.get("wsgi.input_terminated"):
         raise LengthRequired(LENGTH_REQUIRED)
+    body = b""
     try:
-        # Not get_data(), which truncates a chunked body at MAX_CONTENT_LENGTH without an error.
-        body = req.stream.read()
-        # MAX_CONTENT_LENGTH is one byte more than allowed, because the stream refuses chunked bodies of its size.
-        if req.max_content_length is not None and len(body) >= req.max_content_length:
-            raise RequestEntityTooLarge
-    except RequestEntityTooLarge:
-        _discard_body(req)
-        raise
+        # Not `req.stream`: reading it to its end costs five times as much.
+        if is_chunked or (length and length < limit):
+            body = environ["wsgi.input"].read(length or limit)
     except OSError as exc:
         raise BadRequest("The body could not be read.") from exc
-    if len(body) < (req.content_length or 0):
+    if max(len(body), length or 0) >= limit:
+        _discard_body(req)
+        raise RequestEntityTooLarge
+    if len(body) < (length or 0):
         raise BadRequest("The body ended before its Content-Length.")
     return body
 

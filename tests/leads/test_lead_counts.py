@@ -16,6 +16,7 @@ from conftest import MakeApp, StoredLead
 from leadapi import storage
 from leadapi.leads import service
 from leadapi.storage import db, schema
+from leadapi.storage.engines import leave_autocommit
 from servers import at_once
 
 SOURCES = st.sampled_from([None, "", "a", "b", "source:a"])
@@ -44,7 +45,8 @@ def add(connection: Connection, key: str, many: int, source: str | None) -> None
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction that may write; it ends as it is told to, or not at all."""
-    with engine.connect().execution_options(transaction=True) as connection:
+    with engine.connect() as connection:
+        leave_autocommit(connection)
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection

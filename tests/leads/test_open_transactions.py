@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from conftest import NewLead, StoredLead, body
 from leadapi.storage import db
+from leadapi.storage.engines import leave_autocommit
 
 LATE = text("INSERT INTO leads (full_name, email, email_key, created_at) VALUES ('Zebedee', 'z', :key, '2026-02-28')")
 AFTER_THE_FIRST = "AAAAAAAAAAE"
@@ -19,7 +20,8 @@ AFTER_THE_FIRST = "AAAAAAAAAAE"
 @contextmanager
 def storing(app: Flask) -> Iterator[Connection]:
     """A transaction that has stored a lead and is still open."""
-    with app.app_context(), db.engine.connect().execution_options(transaction=True) as writer:
+    with app.app_context(), db.engine.connect() as writer:
+        leave_autocommit(writer)
         writer.execute(LATE, {"key": "late"})
         yield writer
 

@@ -14,6 +14,7 @@ from conftest import MakeApp, body
 from leadapi import create_app, storage
 from leadapi.migrations import count_triggers
 from leadapi.storage import db, schema
+from leadapi.storage.engines import leave_autocommit
 from servers import ROOT
 
 OLD_LEAD = """
@@ -167,7 +168,8 @@ def test_the_triggers_of_a_migrated_database_are_those_of_their_file(
 ) -> None:
     app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
     with app.app_context():
-        with db.engine.connect().execution_options(transaction=True) as connection:
+        with db.engine.connect() as connection:
+            leave_autocommit(connection)
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")
             db.metadata.create_all(connection)

@@ -128,7 +128,6 @@ def test_on_postgresql_it_says_what_to_do(app: Flask) -> None:
     assert result.exit_code == 1
     statement = result.output.partition(": ")[2].partition("with: ")[2].partition(";")[0]
     with app.app_context(), db.engine.connect() as connection:
-        connection.connection.driver_connection.autocommit = True  # type: ignore[union-attr]  # psycopg's connection
         connection.exec_driver_sql(statement)
     assert statement.startswith("VACUUM (FULL) ")
     assert "leads" in statement

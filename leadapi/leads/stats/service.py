@@ -80,7 +80,8 @@ def _by_day(connection: Connection, days: _Days, values: dict[str, Any]) -> list
         for number, (start, end) in enumerate(pairwise(starts))
     ]
     statement = _daily(frozenset(values), connection.dialect.name)
-    return [(row.day, row.number) for row in connection.execute(statement, values | parameters(rows))]
+    values |= parameters(connection, ["day", "start", "end"], rows)
+    return [(row.day, row.number) for row in connection.execute(statement, values)]
 
 
 def _by_column(connection: Connection, name: str, days: _Days, values: dict[str, Any]) -> list[tuple[str | None, int]]:
