@@ -133,5 +133,6 @@ def _finished(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
         "answer_status": outcome.status,
         "failure": outcome.error,
         "took_ms": attempt.duration_ms,
-        "answer": outcome.excerpt,
+        # PostgreSQL stores neither NUL nor half a surrogate pair.
+        "answer": outcome.excerpt and outcome.excerpt.replace("\0", "").encode(errors="replace").decode(),
     }
