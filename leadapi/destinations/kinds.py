@@ -71,3 +71,9 @@ class Outcome:
     is_final: bool = False
     disables: str | None = None
     excerpt: str | None = None
+
+
+def excerpt(answer: bytes) -> str | None:
+    """The beginning of an answer as text; None if there is none. PostgreSQL cannot store NUL."""
+    text = answer[:EXCERPT_BYTES].decode(errors="replace").replace("\0", "")
+    return text.encode()[:EXCERPT_BYTES].decode(errors="ignore") or None
