@@ -88,4 +88,10 @@ class Kind(Protocol):
         """The URL without its secrets."""
 
     def send(self, target: Target, messages: Sequence[Message], settings: Settings) -> Outcome:
-        """Make one attempt. It ends within `DEADLINE_SECONDS`, and raises nothing for a receiver or network that fails."""
+        """Make one attempt, within `DEADLINE_SECONDS`. Nothing is raised for a receiver or network that fails."""
+
+
+def excerpt(answer: bytes) -> str | None:
+    """The beginning of an answer as text; None if there is none. PostgreSQL cannot store NUL."""
+    text = answer[:EXCERPT_BYTES].decode(errors="replace").replace("\0", "")
+    return text.encode()[:EXCERPT_BYTES].decode(errors="ignore") or None

@@ -133,6 +133,5 @@ def _finished(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
         "answer_status": outcome.status,
         "failure": outcome.error,
         "took_ms": attempt.duration_ms,
-        # PostgreSQL stores neither NUL nor half a surrogate pair.
-        "answer": outcome.excerpt and outcome.excerpt.replace("\0", "").encode(errors="replace").decode(),
+        "answer": outcome.excerpt,
     }
