@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import config, errors, health, logs
+from leadapi.destinations.views import blp as destinations
 from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
@@ -28,6 +29,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     settings = config.load(environ)
 
     app = Flask(__name__, static_folder=None)
+    app.extensions["settings"] = settings
     # Otherwise Werkzeug redirects /leads//1 to /leads/1.
     app.url_map.merge_slashes = False
     rest = api.init_app(app, settings)
@@ -56,5 +58,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     rest.register_blueprint(leads)
     rest.register_blueprint(forms)
+    rest.register_blueprint(destinations)
     rest.register_blueprint(health.blp)
     return app
