@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import config, errors, health, logs
+from leadapi.destinations import embedded
+from leadapi.destinations.deliver import deliver_command
 from leadapi.destinations.views import blp as destinations
 from leadapi.idempotency import once
 from leadapi.keys import guard
@@ -46,9 +48,11 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     engines.init_app(app, settings)
     transactions.init_app(app, settings)
     schema.init_app(app, settings)
+    embedded.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)
+    app.cli.add_command(deliver_command)
     outages.init_app(app)
     errors.init_app(app, rest.document)
     once.init_app(app, settings, rest.document)

@@ -20,14 +20,14 @@ from flask import Flask
 
 from leadapi import storage
 from leadapi.config import Settings
-from leadapi.destinations import leases, messages, outcomes, retention
+from leadapi.destinations import leases, messages, outcomes, retention, service
 from leadapi.destinations.kinds import CONNECTION, Kind, Message, Outcome, Target
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
 from leadapi.destinations.slots import Slots
 
 # Kinds that send several messages as one, how many at most, and how long they wait for more.
-COLLECTING = "email"
+COLLECTING = service.EMAIL
 MOST_COLLECTED = 50
 COLLECTING_TIME = timedelta(seconds=2)
 PAUSE = timedelta(seconds=60)
@@ -70,13 +70,12 @@ class Job:
 
 
 class Dispatcher:
-    """Delivers the events of an app's database.
+    """Delivers the events of an app's database."""
 
-    :param kinds: the module of each kind, by the name of the kind.
-    """
-
-    def __init__(self, app: Flask, settings: Settings, kinds: Mapping[str, Kind], pace: Pace) -> None:
-        self._app, self._settings, self._kinds, self._pace = app, settings, kinds, pace
+    def __init__(self, app: Flask, pace: Pace) -> None:
+        self._app, self._pace = app, pace
+        self._settings: Settings = app.extensions["settings"]
+        self._is_synced = False
         # Set when something may be due: after a commit, and at the end of an attempt.
         self.news = threading.Event()
         self._is_stopping = threading.Event()
@@ -117,7 +116,7 @@ class Dispatcher:
         try:
             with self._app.app_context():
                 rest = self._pass()
-        except Exception as exc:  # noqa: BLE001  # this thread must not end
+        except Exception as exc:
             is_down = isinstance(exc, storage.UNAVAILABLE)
             if not is_down:
                 # If the database refuses an outcome, it would refuse it again. The leases end by themselves.
@@ -136,6 +135,9 @@ class Dispatcher:
     def _pass(self) -> float:
         """Record outcomes and start attempts; return how many seconds may pass until there is something to do."""
         self._collect()
+        if not self._is_synced:
+            service.sync_settings(self._settings)
+            self._is_synced = True
         now = datetime.now(UTC)
         poll = timedelta(seconds=self._pace.poll_seconds)
         with storage.read() as connection:
@@ -191,7 +193,7 @@ class Dispatcher:
             collects = row.kind == COLLECTING
             parts = [sent] if collects and sent else [{claim: message} for claim, message in sent.items()]
             for part in parts:
-                job = Job(destination_id=row.id, kind=self._kinds[row.kind], target=_target(row), messages=part)
+                job = Job(destination_id=row.id, kind=service.KINDS[row.kind], target=_target(row), messages=part)
                 self._running[id(job)] = job
                 self._slots.take(row.id, is_failing=row.failing_since is not None)
                 self._send_soon(job)

@@ -7,7 +7,6 @@ from flask import Flask, has_request_context, request
 
 from leadapi.config import Settings
 from leadapi.destinations.dispatcher import Dispatcher, Pace
-from leadapi.destinations.service import KINDS
 
 # A sender competes with requests for the interpreter. With this limit, POST keeps at least 80 % of its throughput: see
 # .github/decisions/0006-deliveries-by-trigger.md.
@@ -19,14 +18,16 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.extensions["dispatcher"] = None
     app.extensions["dispatcher_lock"] = threading.Lock()
     if settings.delivery == "embedded":
-        app.extensions["after_commit"] = partial(_start_if_serving, app, settings)
+        app.extensions["after_commit"] = partial(_start_if_serving, app)
 
 
-def start(app: Flask, settings: Settings) -> None:
-    """Deliver in this process. A server that forks calls this afterwards."""
+def start(app: Flask) -> None:
+    """Deliver in this process, unless DELIVERY=external. A server that forks calls this afterwards."""
+    if app.extensions["settings"].delivery == "external":
+        return
     with app.extensions["dispatcher_lock"]:
         if app.extensions["dispatcher"] is None:
-            dispatcher = app.extensions["dispatcher"] = Dispatcher(app, settings, KINDS, PACE)
+            dispatcher = app.extensions["dispatcher"] = Dispatcher(app, PACE)
             app.extensions["after_commit"] = dispatcher.news.set
             dispatcher.start()
 
@@ -37,11 +38,11 @@ def stop(app: Flask) -> None:
         app.extensions["dispatcher"].stop()
 
 
-def _start_if_serving(app: Flask, settings: Settings) -> None:
+def _start_if_serving(app: Flask) -> None:
     """Decide after the first commit of a request: commands and the clients of tests do not deliver."""
     if not has_request_context():
         return
     if "SERVER_SOFTWARE" in request.environ:
-        start(app, settings)
+        start(app)
     else:
         app.extensions["after_commit"] = threading.Event().set
