@@ -88,4 +88,4 @@ class Kind(Protocol):
         """The URL without its secrets."""
 
     def send(self, target: Target, messages: Sequence[Message], settings: Settings) -> Outcome:
-        """Make one attempt. It ends within `DEADLINE_SECONDS`, and raises nothing for a receiver or network that fails."""
+        """Make one attempt, within `DEADLINE_SECONDS`. It raises nothing for a receiver or a network that fails."""

@@ -148,7 +148,7 @@ class NewDestinationSchema(BodySchema):
         LONGEST_URL,
         required=True,
         metadata={
-            "description": "Of a webhook, `https://…`; of mail, `mailto:` and addresses; of a chat, an Apprise URL."
+            "description": "A webhook's `https://…`; `mailto:` and addresses; an Apprise URL of a chat."
         },
     )
     events = _events(load_default=list(service.DEFAULT_EVENTS))
