@@ -89,3 +89,9 @@ class Kind(Protocol):
 
     def send(self, target: Target, messages: Sequence[Message], settings: Settings) -> Outcome:
         """Make one attempt, within `DEADLINE_SECONDS`. It raises nothing for a receiver or a network that fails."""
+
+
+def excerpt(answer: bytes) -> str | None:
+    """The beginning of an answer as text; None if there is none. PostgreSQL cannot store NUL."""
+    text = answer[:EXCERPT_BYTES].decode(errors="replace").replace("\0", "")
+    return text.encode()[:EXCERPT_BYTES].decode(errors="ignore") or None
