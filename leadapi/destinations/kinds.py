@@ -88,7 +88,7 @@ class Kind(Protocol):
         """The URL without its secrets."""
 
     def send(self, target: Target, messages: Sequence[Message], settings: Settings) -> Outcome:
-        """Make one attempt, within `DEADLINE_SECONDS`. It raises nothing for a receiver or a network that fails."""
+        """Make one attempt, within `DEADLINE_SECONDS`. Nothing is raised for a receiver or network that fails."""
 
 
 def excerpt(answer: bytes) -> str | None:
