@@ -6,6 +6,7 @@ from flask import Flask
 
 from leadapi import config, errors, health, logs
 from leadapi.destinations import embedded
+from leadapi.destinations.cli import commands as destinations_commands
 from leadapi.destinations.deliver import deliver_command
 from leadapi.destinations.views import blp as destinations
 from leadapi.idempotency import once
@@ -53,6 +54,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)
     app.cli.add_command(deliver_command)
+    app.cli.add_command(destinations_commands)
     outages.init_app(app)
     errors.init_app(app, rest.document)
     once.init_app(app, settings, rest.document)

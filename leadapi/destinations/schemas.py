@@ -147,9 +147,7 @@ class NewDestinationSchema(BodySchema):
     url = Line(
         LONGEST_URL,
         required=True,
-        metadata={
-            "description": "Of a webhook, `https://…`; of mail, `mailto:` and addresses; of a chat, an Apprise URL."
-        },
+        metadata={"description": "A webhook's `https://…`; `mailto:` and addresses; an Apprise URL of a chat."},
     )
     events = _events(load_default=list(service.DEFAULT_EVENTS))
     sources = _sources()

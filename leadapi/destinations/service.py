@@ -207,7 +207,7 @@ def sync_settings(settings: Settings) -> None:
     If the service has disabled it, it is enabled again, because a start often follows a correction of the settings.
     Several processes may do this at the same time.
     """
-    url = f"mailto:{','.join(quote(address, safe=SAFE_IN_MAILTO) for address in settings.notify_email)}"
+    url = f"mailto:{','.join(quote(address) for address in settings.notify_email)}"
     try:
         with storage.write() as tx:
             row = tx.execute(_of_setting).one_or_none()

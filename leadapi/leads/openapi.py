@@ -1,12 +1,11 @@
 """Leads in the OpenAPI document: examples, response headers and links."""
 
-from typing import Any
-
 import orjson
 
-from leadapi.leads.representations import EXAMPLE as LEAD
+from leadapi.leads.representations import EXAMPLE
 from leadapi.web.openapi import Document
 
+LEAD = EXAMPLE
 NEW_LEAD = {name: LEAD[name] for name in ("full_name", "email", "company", "message", "source")}
 VERDICTS = [
     {"status": 201, "lead": LEAD},
