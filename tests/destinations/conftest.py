@@ -1,6 +1,6 @@
 """Fixtures of the tests of destinations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy import text
 import run_log
 from conftest import MARKER, Json, MakeApp, body
 from leadapi import storage
+from receivers import Receiver
 
 NewDestination = Callable[..., Json]
 # Every part of it that a log must not contain has the word that the log is searched for.
@@ -36,6 +37,14 @@ def new_destination(client: FlaskClient) -> NewDestination:
         return created
 
     return create
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks that accepts everything."""
+    server = Receiver()
+    yield server
+    server.close()
 
 
 def change_rows(app: Flask, statement: str, **values: Any) -> None:
