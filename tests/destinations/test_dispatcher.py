@@ -53,12 +53,12 @@ def test_each_type_of_event_has_its_payload(
     client.post("/destinations/1/test")
 
     dispatcher = dispatch()
-    receiver.until(4)
+    hooked.until(4)
     client.delete("/leads/1")
-    receiver.until(5)
+    hooked.until(5)
     dispatcher.stop()
 
-    sent = {each.body["type"]: each.body["data"] for each in receiver.received}
+    sent = {each.body["type"]: each.body["data"] for each in hooked.received}
     # Each shows the lead as it was at the event.
     assert (sent["lead.created"]["company"], sent["lead.created"]["status"]) == (lead["company"], "new")
     assert (sent["lead.repeated"]["company"], sent["lead.repeated"]["status"]) == ("Other", "new")
