@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import config, errors, health, logs
+from leadapi.destinations import embedded
+from leadapi.destinations.cli import commands as destinations_commands
+from leadapi.destinations.deliver import deliver_command
+from leadapi.destinations.views import blp as destinations
 from leadapi.idempotency import once
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
@@ -28,6 +32,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     settings = config.load(environ)
 
     app = Flask(__name__, static_folder=None)
+    app.extensions["settings"] = settings
     # Otherwise Werkzeug redirects /leads//1 to /leads/1.
     app.url_map.merge_slashes = False
     rest = api.init_app(app, settings)
@@ -44,9 +49,12 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     engines.init_app(app, settings)
     transactions.init_app(app, settings)
     schema.init_app(app, settings)
+    embedded.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)
+    app.cli.add_command(deliver_command)
+    app.cli.add_command(destinations_commands)
     outages.init_app(app)
     errors.init_app(app, rest.document)
     once.init_app(app, settings, rest.document)
@@ -56,5 +64,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     rest.register_blueprint(leads)
     rest.register_blueprint(forms)
+    rest.register_blueprint(destinations)
     rest.register_blueprint(health.blp)
     return app

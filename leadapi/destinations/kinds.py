@@ -1,9 +1,11 @@
 """What all kinds of destinations have in common: messages, and the outcomes of attempts to send them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+
+from leadapi.config import Settings
 
 # How an attempt can fail; shown as the `error` of a delivery.
 DNS = "dns"
@@ -71,6 +73,22 @@ class Outcome:
     is_final: bool = False
     disables: str | None = None
     excerpt: str | None = None
+
+
+class Kind(Protocol):
+    """The module of a kind."""
+
+    def check(self, url: str, settings: Settings) -> str:
+        """Normalise the URL of a new destination. It may look up a name, so it is called outside of transactions.
+
+        :raises leadapi.destinations.errors.UrlRefused: nothing can be sent to the URL.
+        """
+
+    def shown(self, url: str) -> str:
+        """The URL without its secrets."""
+
+    def send(self, target: Target, messages: Sequence[Message], settings: Settings) -> Outcome:
+        """Make one attempt, within `DEADLINE_SECONDS`. Nothing is raised for a receiver or network that fails."""
 
 
 def excerpt(answer: bytes) -> str | None:

@@ -76,7 +76,8 @@ class Delivery(Base):
     type: Mapped[str] = mapped_column(String(40))
     state: Mapped[str] = mapped_column(String(20))
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
-    # When the next attempt may start; while an attempt is running, when its lease ends. Null unless the state is due.
+    # When the next attempt may start; while an attempt is running, when its lease ends. A cancelled delivery keeps it,
+    # for the retention. Null in the other states.
     due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     # The token of the dispatcher that is attempting it. Only the holder of the lease may record the outcome.
     lease: Mapped[str | None] = mapped_column(String(32))

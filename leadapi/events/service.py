@@ -27,6 +27,7 @@ events = Event.metadata.tables["events"]
 COLUMNS = ("lead_id", "type", "created_at", "actor", "data", "announced")
 _insert = RowsInsert(events, COLUMNS)
 _delete = delete(events).where(events.c.lead_id == bindparam("lead_id"))
+_delete_tests = delete(events).where(events.c.id.in_(bindparam("ids", expanding=True)), events.c.type == TEST)
 _of_leads = events.c.lead_id.in_(bindparam("lead_ids", expanding=True))
 # The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
 _many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MOST_REPEATED)
@@ -159,6 +160,12 @@ def record_test(tx: Connection, data: str, time: datetime) -> int:
     values = {"lead_id": NO_LEAD, "type": TEST, "created_at": time, "actor": None, "data": data, "announced": False}
     event_id: int = tx.execute(insert(events).returning(events.c.id), values).scalar_one()
     return event_id
+
+
+def forget_tests(tx: Connection, ids: Sequence[int]) -> None:
+    """Delete `TEST` events, as part of the transaction `tx`."""
+    if ids:
+        tx.execute(_delete_tests, {"ids": ids})
 
 
 def _event(row: Any) -> StoredEvent:

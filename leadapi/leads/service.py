@@ -20,6 +20,7 @@ from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, LeadsUnsettled
 from leadapi.leads.merging import changed_row, differences, left_out
 from leadapi.leads.models import SHOWN
+from leadapi.leads.representations import EXAMPLE as EXAMPLE  # noqa: PLC0414  # destinations send it as a test
 from leadapi.leads.representations import ShownLead, shown
 from leadapi.quarantine import service as quarantine
 

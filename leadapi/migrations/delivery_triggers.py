@@ -29,7 +29,6 @@ _ENQUEUE = """
 _CANCEL = """
     UPDATE deliveries SET
         excerpt = NULL,
-        due_at = NULL,
         lease = NULL,
         state = CASE state WHEN 'due' THEN 'cancelled' ELSE state END
     WHERE event_id = OLD.id;

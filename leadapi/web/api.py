@@ -186,9 +186,9 @@ class Api(flask_smorest.Api):
 
 
 class OrjsonProvider(JSONProvider):
-    """JSON for Flask by orjson: keys in their given order, times in UTC as RFC 3339 with a Z."""
+    """JSON for Flask by orjson: keys in their given order, times in UTC as RFC 3339, to the second and with a Z."""
 
-    OPTIONS = orjson.OPT_UTC_Z
+    OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
     def dumps(self, obj: Any, *, indent: int | None = None, **kwargs: Any) -> str:
         options = self.OPTIONS | (orjson.OPT_INDENT_2 if indent else 0)

@@ -1,0 +1,50 @@
+"""Fixtures of the tests of destinations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+import run_log
+from conftest import MARKER, Json, MakeApp, body
+from leadapi import storage
+
+NewDestination = Callable[..., Json]
+# Every part of it that a log must not contain has the word that the log is searched for.
+URL = f"https://hooks.example.com/{MARKER}"
+
+
+@pytest.fixture
+def app(make_app: MakeApp, database_url: str) -> Flask:
+    """An app that accepts every host, so that no test looks up a name."""
+    return make_app(DATABASE_URL=database_url, THREADS="4", WEBHOOK_ALLOW_PRIVATE="on")
+
+
+@pytest.fixture
+def new_destination(client: FlaskClient) -> NewDestination:
+    """Create a destination, a webhook unless told otherwise, and return the JSON of the response."""
+
+    def create(**fields: object) -> Json:
+        response = client.post("/destinations", json={"kind": "webhook", "url": URL, **fields})
+        assert response.status_code == 201, response.json
+        created = body(response)
+        if "secret" in created:
+            run_log.secrets.append(created["secret"])
+        return created
+
+    return create
+
+
+def change_rows(app: Flask, statement: str, **values: Any) -> None:
+    """Change what is stored, as a dispatcher would."""
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text(statement), values)
+
+
+def deliveries(client: FlaskClient, destination_id: int, query: str = "") -> list[Json]:
+    """The items of a list of deliveries."""
+    items: list[Json] = body(client.get(f"/destinations/{destination_id}/deliveries?{query}"))["items"]
+    return items
