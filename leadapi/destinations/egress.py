@@ -124,7 +124,7 @@ class Attempt:
         self.deadline = time.monotonic() + kinds.DEADLINE_SECONDS
         self._allow_private = allow_private
         # Why the guard made the attempt fail: one of kinds.ERRORS.
-        self._fault: str | None = None
+        self.fault: str | None = None
         self._lock = threading.Lock()
         # Duplicates: a library may have handed the connection over to an object for TLS, or closed it.
         self._sockets: list[socket.socket] = []
@@ -150,7 +150,7 @@ class Attempt:
         """
         self.check_time()
         if not self._allow_private and not (isinstance(address, tuple) and is_public(address[0])):
-            self._fault = kinds.REFUSED_TARGET
+            self.fault = kinds.REFUSED_TARGET
             raise TargetRefused(PRIVATE)
         with self._lock:
             self._sockets.append(connection.dup())
@@ -161,21 +161,21 @@ class Attempt:
         :raises TimeoutError: it is.
         """
         if time.monotonic() >= self.deadline:
-            self._fault = kinds.TIMEOUT
+            self.fault = kinds.TIMEOUT
             raise TimeoutError
 
     def end(self) -> None:
         """End the connections, so that the thread no longer waits for them."""
         with self._lock:
-            self._fault = kinds.TIMEOUT
+            self.fault = kinds.TIMEOUT
             for duplicate in self._sockets:
                 with suppress(OSError):
                     duplicate.shutdown(socket.SHUT_RDWR)
 
     def error(self, exc: Exception) -> str:
         """One of kinds.ERRORS for the exception that ended the attempt."""
-        if self._fault:
-            return self._fault
+        if self.fault:
+            return self.fault
         if isinstance(exc, socket.gaierror):
             return kinds.DNS
         # A connection that ends inside of TLS is a lost connection.
