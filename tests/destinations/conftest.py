@@ -20,12 +20,18 @@ Dispatch = Callable[..., Dispatcher]
 # Every part of it that a log must not contain has the word that the log is searched for.
 URL = f"https://hooks.example.com/{MARKER}"
 PACE = Pace(slots=16, pass_seconds=0.01, most_per_pass=16, poll_seconds=0.05)
+# In the order in which they are shown.
+FIELDS = [
+    *("id", "kind", "url", "events", "sources", "description", "headers", "enabled", "disabled_reason"),
+    *("created_at", "last_delivery"),
+]
 
 
 @pytest.fixture
 def app(make_app: MakeApp, database_url: str) -> Flask:
     """An app that accepts every host, so that no test looks up a name."""
-    return make_app(DATABASE_URL=database_url, THREADS="4", WEBHOOK_ALLOW_PRIVATE="on")
+    mail = {"SMTP_URL": "smtp://127.0.0.1:25", "MAIL_FROM": "leads@example.com"}
+    return make_app(DATABASE_URL=database_url, THREADS="4", WEBHOOK_ALLOW_PRIVATE="on", **mail)
 
 
 @pytest.fixture
