@@ -4,6 +4,7 @@
 """
 
 import argparse
+import logging
 import os
 import random
 import signal
@@ -32,6 +33,9 @@ from leadapi.destinations import leases, retention
 from postgres import Postgres
 from receivers import Behaviour, Receiver
 from servers import Server
+
+# That a server is not up yet, or was killed, is no news.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 HOOK = {"WEBHOOK_ALLOW_PRIVATE": "on", "AUTO_MIGRATE": "on"}
 IMPATIENT = Path(__file__).parents[1] / "destinations" / "impatient.py"
@@ -201,7 +205,10 @@ def million(bench: Bench) -> str:
     with app.app_context():
         old = f"{storage.now() - timedelta(days=40):%Y-%m-%d %H:%M:%S}.000000"
         fill(old)
-        claims = [timed(claim) for _ in range(300)]
+        claims = []
+        for _ in range(300):
+            add_due()
+            claims.append(timed(claim))
         server = bench.serve(DELIVERY="external")
         with captures(server) as taken:
             purge = retention.purge(storage.now())
@@ -234,8 +241,8 @@ def fill(old: str) -> None:
         tx.execute(text(f"INSERT INTO deliveries ({columns}) {rows}"))
 
 
-def claim() -> None:
-    """One event, and what a dispatcher does to find and claim it."""
+def add_due() -> None:
+    """Add a delivery that is due."""
     now = storage.now()
     with storage.write() as tx:
         tx.execute(
@@ -245,6 +252,11 @@ def claim() -> None:
             ),
             {"now": now if tx.dialect.name == "postgresql" else f"{now:%Y-%m-%d %H:%M:%S}.000000"},
         )
+
+
+def claim() -> None:
+    """Find and claim what is due, as a dispatcher does."""
+    now = storage.now()
     with storage.read() as connection:
         [row] = leases.due_destinations(connection, now)
     with storage.write() as tx:
