@@ -30,6 +30,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     :raises leadapi.config.ConfigError: some settings are wrong; its message names each of them.
     """
     settings = config.load(environ)
+    config.ignore_proxies()
 
     app = Flask(__name__, static_folder=None)
     app.extensions["settings"] = settings

@@ -214,6 +214,14 @@ def hide_script_name() -> None:
     os.environ.pop("SCRIPT_NAME", None)
 
 
+def ignore_proxies() -> None:
+    """Keep requests, by which Apprise sends, from using the proxies of the environment.
+
+    A proxy would connect to the addresses that the guard of outgoing connections refuses.
+    """
+    os.environ["no_proxy"] = "*"
+
+
 def _environment(from_file: Mapping[str, str]) -> dict[str, str]:
     """The process environment, and from `.env` the settings that it has neither directly nor by file."""
     # The flask command has loaded .env into the environment. Values that are equal in both come from .env.

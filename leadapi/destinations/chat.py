@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, urlsplit
 
 from leadapi.config import Settings
-from leadapi.destinations import egress, kinds
+from leadapi.destinations import egress, hosts, kinds
 from leadapi.destinations.errors import UrlRefused
 from leadapi.destinations.kinds import Message, Outcome, Target
 from leadapi.destinations.summary import Summary, shorten, summarize
@@ -50,15 +50,15 @@ def check(url: str, settings: Settings) -> str:
         raise UrlRefused(f"Must not have a parameter that names a file: {', '.join(files)}.")
     # For other services, `host` is the name of an account or a token.
     if plugin.host and "host" in plugin.template_tokens:
-        egress.check_host(plugin.host, allow_private=settings.webhook_allow_private)
+        hosts.check_host(plugin.host, allow_private=settings.webhook_allow_private)
     return url
 
 
 def shown(url: str) -> str:
     """The URL without its secrets.
 
-    `str()` hides the tokens that Apprise knows. If it hides nothing in a path, the path itself can be a secret, such as that
-    of a topic or of a webhook. Parameters can be headers.
+    `str()` hides the tokens that Apprise knows. Where it hides nothing in a path, the path itself can be a secret, such
+    as a topic or that of a webhook. Parameters can be headers.
     """
     plugin = _plugin(url)
     if plugin is None:
@@ -100,7 +100,7 @@ def _plain(text: str) -> str:
 
 def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
     title, body = compose(summary)
-    with egress.Attempt(allow_private=settings.webhook_allow_private) as attempt, _Reasons() as reasons:
+    with egress.Guard(allow_private=settings.webhook_allow_private) as guard, _Reasons() as reasons:
         plugin = _plugin(url)
         if plugin is None:
             return Outcome(error=kinds.CONNECTION)
@@ -108,12 +108,12 @@ def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
             if plugin.notify(body=body or title, title=title if body else "", body_format="text"):
                 return Outcome()
         except Exception as exc:  # noqa: BLE001  # the services of Apprise are by many authors, and raise what they like
-            return Outcome(error=attempt.error(exc))
+            return Outcome(error=guard.error(exc))
     text = "\n".join(reasons.texts)
     status = _STATUS.search(text)
     if status is None and "connection error" in text.lower():
-        return Outcome(error=attempt.error(ConnectionError()))
-    return Outcome(error=attempt.fault or kinds.STATUS, status=int(status[1]) if status else None)
+        return Outcome(error=guard.error(ConnectionError()))
+    return Outcome(error=guard.fault or kinds.STATUS, status=int(status[1]) if status else None)
 
 
 class _Reasons(logging.Handler):

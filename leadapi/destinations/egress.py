@@ -5,8 +5,6 @@ whichever library makes it. So a name that resolves differently at each lookup, 
 cannot get around the guard.
 """
 
-import ipaddress
-import re
 import socket
 import ssl
 import sys
@@ -16,47 +14,9 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Self
 
-import idna
-
 from leadapi.destinations import kinds
-from leadapi.destinations.errors import UrlRefused
+from leadapi.destinations.hosts import PRIVATE, is_public
 
-# At registration, a name that takes longer to resolve is accepted.
-RESOLVE_SECONDS = 2.0
-
-PRIVATE = "The host has no public address. WEBHOOK_ALLOW_PRIVATE=on allows private ones."
-
-# Of IPv6, only 2000::/3 is public unicast. This leaves out ::1, IPv4-mapped and IPv4-compatible addresses, NAT64,
-# link-local, unique local and multicast addresses.
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# From the special-purpose registries of IANA.
-_SPECIAL = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "168.63.129.16/32",  # reaches the host agent of a virtual machine in Azure
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "2001::/23",  # includes Teredo
-        "2001:db8::/32",
-        "2002::/16",  # 6to4
-        "3fff::/20",
-    )
-)
-# A label with an underscore is not a host name, but works in the DNS.
-_NAME = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 # Audit events whose arguments are a socket and the address that it connects or sends to.
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 
@@ -67,63 +27,16 @@ class TargetRefused(OSError):
     """The address is not public."""
 
 
-def is_public(address: str) -> bool:
-    """Whether an address is public unicast. Text that is no address, such as the path of a Unix socket, is not."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if parsed.version == 6 and parsed not in _GLOBAL_UNICAST:
-        return False
-    return not any(parsed in network for network in _SPECIAL)
+class Guard:
+    """Guards the connections of this thread during one attempt to send something, as a context manager.
 
-
-def check_host(host: str, *, allow_private: bool) -> str:
-    """The host in lower case and ASCII. It must be valid, and must not have an address now that is not public.
-
-    A name that does not resolve is accepted: it may do so later, and each connection is checked in any case.
-
-    :param host: a name or an IPv4 address, or an IPv6 address in brackets.
-    :raises UrlRefused: the host is not valid, or has such an address.
-    """
-    try:
-        # The mapping for IDNA also turns full-width digits and dots into ASCII.
-        name = (host if host.isascii() else idna.encode(host[:254], uts46=True).decode()).lower()
-        if not _NAME.fullmatch(name):
-            ipaddress.IPv6Address(name.removeprefix("[").removesuffix("]"))
-    except ValueError as exc:
-        raise UrlRefused("The host is not a valid name or address.") from exc
-    is_local = re.fullmatch(r"(.*\.)?localhost\.?", name)
-    if not allow_private and (is_local or not all(map(is_public, _addresses(name.strip("[]"))))):
-        raise UrlRefused(PRIVATE)
-    return name
-
-
-def _addresses(host: str) -> list[str]:
-    """The addresses of a host, as the C library understands it: `127.1` and `0x7f000001` are addresses, too."""
-    found: list[str] = []
-
-    def resolve() -> None:
-        with suppress(OSError, UnicodeError):
-            found.extend(str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-
-    # A lookup cannot be interrupted.
-    lookup = threading.Thread(target=resolve, daemon=True)
-    lookup.start()
-    lookup.join(RESOLVE_SECONDS)
-    return list(found)
-
-
-class Attempt:
-    """An attempt to send something, as a context manager: inside, this thread's connections are guarded.
-
-    :param allow_private: whether it may connect to addresses that are not public.
+    :param allow_private: whether they may go to addresses that are not public.
     """
 
     def __init__(self, *, allow_private: bool) -> None:
         self.deadline = time.monotonic() + kinds.DEADLINE_SECONDS
         self._allow_private = allow_private
-        # Why the guard made the attempt fail: one of kinds.ERRORS.
+        # Why the attempt had to fail: one of kinds.ERRORS.
         self.fault: str | None = None
         self._lock = threading.Lock()
         # Duplicates: a library may have handed the connection over to an object for TLS, or closed it.
@@ -132,11 +45,11 @@ class Attempt:
     def __enter__(self) -> Self:
         _install()
         _watchdog.add(self)
-        _thread.attempt = self
+        _thread.guard = self
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _thread.attempt = None
+        _thread.guard = None
         _watchdog.remove(self)
         with self._lock:
             for duplicate in self._sockets:
@@ -184,36 +97,49 @@ class Attempt:
         return kinds.TIMEOUT if isinstance(exc, TimeoutError) else kinds.CONNECTION
 
 
+@cache
+def tls(*, verify: bool = True) -> ssl.SSLContext:
+    """The settings for TLS, made once because they include all certificates of the system.
+
+    :param verify: whether the certificate of the peer must be valid.
+    """
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class _Watchdog:
-    """One thread that ends the connections of all attempts whose time is over. It runs only while there are some."""
+    """One thread that ends the connections of all guards whose time is over. It runs only while there are some."""
 
     def __init__(self) -> None:
-        self._attempts: set[Attempt] = set()
+        self._guards: set[Guard] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._wakes_at = 0.0
 
-    def add(self, attempt: Attempt) -> None:
+    def add(self, guard: Guard) -> None:
         with self._changed:
-            self._attempts.add(attempt)
+            self._guards.add(guard)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="egress-watchdog", daemon=True)
                 self._thread.start()
-            elif attempt.deadline < self._wakes_at:
+            elif guard.deadline < self._wakes_at:
                 self._changed.notify()
 
-    def remove(self, attempt: Attempt) -> None:
+    def remove(self, guard: Guard) -> None:
         with self._changed:
-            self._attempts.discard(attempt)
+            self._guards.discard(guard)
 
     def _run(self) -> None:
         with self._changed:
-            while self._attempts:
+            while self._guards:
                 now = time.monotonic()
-                for attempt in [attempt for attempt in self._attempts if attempt.deadline <= now]:
-                    self._attempts.discard(attempt)
-                    attempt.end()
-                self._wakes_at = min((attempt.deadline for attempt in self._attempts), default=now)
+                for guard in [guard for guard in self._guards if guard.deadline <= now]:
+                    self._guards.discard(guard)
+                    guard.end()
+                self._wakes_at = min((guard.deadline for guard in self._guards), default=now)
                 self._changed.wait(max(0.0, self._wakes_at - now))
             self._thread = None
 
@@ -229,7 +155,7 @@ def _install() -> None:
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _CONNECTS:
-        attempt: Attempt | None = getattr(_thread, "attempt", None)
+        guard: Guard | None = getattr(_thread, "guard", None)
         # A connected socket sends without an address.
-        if attempt is not None and arguments[1] is not None:
-            attempt.admit(*arguments)
+        if guard is not None and arguments[1] is not None:
+            guard.admit(*arguments)

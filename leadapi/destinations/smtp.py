@@ -1,11 +1,9 @@
 """Hands mail over to the server that SMTP_URL names."""
 
 import smtplib
-import ssl
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from email.message import EmailMessage
-from functools import cache
 
 from leadapi.config_fields import SmtpServer
 from leadapi.destinations import egress, kinds
@@ -15,7 +13,7 @@ from leadapi.destinations.kinds import Outcome
 def submit(mail: EmailMessage, recipients: Sequence[str], server: SmtpServer) -> Outcome:
     """Send a mail to recipients, once. It is a success if the server accepts it for at least one of them."""
     # The operator has set the server, which is often in a private network.
-    with egress.Attempt(allow_private=True) as attempt:
+    with egress.Guard(allow_private=True) as guard:
         try:
             with closing(_connect(server)) as smtp:
                 outcome = _submit(smtp, mail, recipients, server)
@@ -24,17 +22,17 @@ def submit(mail: EmailMessage, recipients: Sequence[str], server: SmtpServer) ->
                     smtp.quit()
                 return outcome
         except smtplib.SMTPServerDisconnected as exc:
-            return Outcome(error=attempt.error(exc))
+            return Outcome(error=guard.error(exc))
         # All errors of smtplib are OSErrors.
         except smtplib.SMTPException as exc:
             return _refusal(exc)
         except OSError as exc:
-            return Outcome(error=attempt.error(exc))
+            return Outcome(error=guard.error(exc))
 
 
 def _connect(server: SmtpServer) -> smtplib.SMTP:
     if server.is_tls:
-        return smtplib.SMTP_SSL(server.host, server.port, timeout=kinds.DEADLINE_SECONDS, context=_tls(verify=True))
+        return smtplib.SMTP_SSL(server.host, server.port, timeout=kinds.DEADLINE_SECONDS, context=egress.tls())
     return smtplib.SMTP(server.host, server.port, timeout=kinds.DEADLINE_SECONDS)
 
 
@@ -42,7 +40,8 @@ def _submit(smtp: smtplib.SMTP, mail: EmailMessage, recipients: Sequence[str], s
     smtp.ehlo_or_helo_if_needed()
     if not server.is_tls and smtp.has_extn("starttls"):
         try:
-            smtp.starttls(context=_tls(verify=server.requires_starttls))
+            # Where no encryption is accepted as well, a certificate that is not valid is no worse.
+            smtp.starttls(context=egress.tls(verify=server.requires_starttls))
         except smtplib.SMTPResponseException as exc:
             return Outcome(error=kinds.TLS, status=exc.smtp_code, excerpt=_text(exc.smtp_error))
     elif server.requires_starttls:
@@ -77,17 +76,3 @@ def _text(reply: bytes | str) -> str | None:
 def _replies(refused: dict[str, tuple[int, bytes]]) -> str | None:
     """What the server replied for each recipient that it refused."""
     return kinds.excerpt(b"\n".join(b"%s: %d %s" % (to.encode(), code, text) for to, (code, text) in refused.items()))
-
-
-@cache
-def _tls(*, verify: bool) -> ssl.SSLContext:
-    """The settings for TLS.
-
-    :param verify: whether the certificate must be valid. Where no encryption is accepted as well, a certificate that
-        is not valid is no worse.
-    """
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

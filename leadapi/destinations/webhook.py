@@ -4,20 +4,18 @@ import base64
 import hashlib
 import hmac
 import re
-import ssl
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 import orjson
 
 from leadapi.config import Settings
-from leadapi.destinations import egress, kinds
+from leadapi.destinations import egress, hosts, kinds
 from leadapi.destinations.errors import UrlRefused
 from leadapi.destinations.kinds import Message, Outcome, Target
 from leadapi.web.api import VERSION
@@ -47,7 +45,7 @@ def check(url: str, settings: Settings) -> str:
         raise UrlRefused("Must not contain a user or password; put them into a header of the destination.")
     if "#" in match["path"]:
         raise UrlRefused("Must not contain a fragment, which is never sent.")
-    host = egress.check_host(match["host"], allow_private=settings.webhook_allow_private)
+    host = hosts.check_host(match["host"], allow_private=settings.webhook_allow_private)
     port = f":{match['port']}" if match["port"] else ""
     return f"{match['scheme'].lower()}://{host}{port}{match['path']}"
 
@@ -63,12 +61,12 @@ def send(target: Target, messages: Sequence[Message], settings: Settings) -> Out
     time_text = f"{message.time:%Y-%m-%dT%H:%M:%SZ}"
     body = orjson.dumps({"type": message.type, "timestamp": time_text, "data": dict(message.lead)})
     headers = signature(target.secrets, f"evt_{message.event_id}", int(time.time()), body)
-    with egress.Attempt(allow_private=settings.webhook_allow_private) as attempt:
+    with egress.Guard(allow_private=settings.webhook_allow_private) as guard:
         try:
             outcome = _post(target, headers, body)
-            attempt.check_time()
+            guard.check_time()
         except (OSError, HTTPException) as exc:
-            return Outcome(error=attempt.error(exc))
+            return Outcome(error=guard.error(exc))
     return outcome
 
 
@@ -93,7 +91,7 @@ def _post(target: Target, headers: Mapping[str, str], body: bytes) -> Outcome:
     assert match is not None  # noqa: S101  # check() has accepted it
     host, port, path = match["host"].strip("[]"), int(match["port"] or 0) or None, match["path"]
     connection = (
-        HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=_tls())
+        HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=egress.tls())
         if match["scheme"] == "https"
         else HTTPConnection(host, port, timeout=CONNECT_SECONDS)
     )
@@ -119,12 +117,6 @@ def _post(target: Target, headers: Mapping[str, str], body: bytes) -> Outcome:
         disables="gone" if status == HTTPStatus.GONE else None,
         excerpt=excerpt,
     )
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Made once, because it reads all certificates of the system."""
-    return ssl.create_default_context()
 
 
 def _seconds(retry_after: str) -> float | None:
