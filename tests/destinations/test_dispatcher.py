@@ -16,7 +16,7 @@ from leadapi.destinations import kinds, leases, outcomes
 from leadapi.destinations.kinds import Outcome
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
-from receivers import Receiver
+from webhook_receiver import Receiver
 
 
 def test_an_event_is_delivered_once_and_the_answer_is_kept(
