@@ -194,6 +194,15 @@ def test_test_tells_why_an_attempt_failed_and_when_the_next_one_is(
     assert re.search(r"Error: The attempt failed: status, status 500\. The next attempt is at 20\S+Z\.", said)
 
 
+def test_test_tells_that_the_destination_is_gone(run: Run, hooked: Receiver, dispatch: Dispatch) -> None:
+    hooked.behave = lambda _: 410
+    dispatch()
+
+    said = run("test", "1", status=1)
+
+    assert "Error: The attempt failed: status, status 410. The destination is disabled now (gone)." in said
+
+
 def test_test_hints_at_the_dispatcher_if_none_takes_the_delivery(
     run: Run, client: FlaskClient, new_destination: NewDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
