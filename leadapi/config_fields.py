@@ -254,27 +254,31 @@ class SmtpUrl(fields.Field[SmtpServer | None]):
 
 
 class MailRecipients(fields.Field[tuple[str, ...]]):
-    """Addresses, separated by commas; `none` for none."""
+    """Addresses in ASCII, separated by commas; `none` for none."""
 
-    default_error_messages = {"invalid": "must be none or email addresses separated by commas."}
+    most = 50
+    default_error_messages = {
+        "invalid": "must be none or at most 50 email addresses separated by commas, with only ASCII before each @."
+    }
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if value == NONE:
             return ()
         try:
             addresses = [validate_email(address.strip(), check_deliverability=False) for address in value.split(",")]
         except EmailNotValidError as exc:
             raise self.make_error("invalid") from exc
-        return tuple(address.normalized for address in addresses)
+        found = tuple(dict.fromkeys(address.ascii_email for address in addresses))
+        if None in found or len(found) > self.most:
+            raise self.make_error("invalid")
+        return found
 
 
 class MailAddress(MailRecipients):
-    """One address, or `none`."""
+    """One address in ASCII, or `none`."""
 
-    default_error_messages = {"invalid": "must be none or one email address."}
+    most = 1
+    default_error_messages = {"invalid": "must be none or one email address, with only ASCII before its @."}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        addresses = super()._deserialize(value, attr, data, **kwargs)
-        if len(addresses) > 1:
-            raise self.make_error("invalid")
-        return addresses[0] if addresses else None
+        return next(iter(super()._deserialize(value, attr, data, **kwargs)), None)

@@ -48,12 +48,23 @@ def test_the_sender_of_mail_is_an_address_that_the_server_knows(environ: dict[st
         ({"SMTP_URL": "smtp://mail.example.com/path"}, "SMTP_URL must be none or a URL"),
         ({"SMTP_URL": "smtp://mail.example.com?starttls=no"}, "SMTP_URL must be none or a URL"),
         ({"SMTP_URL": "smtp://mail.example.com?tls=on"}, "SMTP_URL must be none or a URL"),
-        ({"MAIL_FROM": "leads"}, "MAIL_FROM must be none or one email address."),
-        ({"MAIL_FROM": "leads@example.com,sales@example.com"}, "MAIL_FROM must be none or one email address."),
+        ({"MAIL_FROM": "leads"}, "MAIL_FROM must be none or one email address, with only ASCII before its @."),
+        (
+            {"MAIL_FROM": "leads@example.com,sales@example.com"},
+            "MAIL_FROM must be none or one email address, with only ASCII before its @.",
+        ),
         ({"NOTIFY_EMAIL": "sales@example.com"}, "NOTIFY_EMAIL needs SMTP_URL"),
         (
             {"NOTIFY_EMAIL": "sales@example.com;boss@example.com", "SMTP_URL": "smtp://mail.example.com"},
-            "NOTIFY_EMAIL must be none or email addresses separated by commas.",
+            "NOTIFY_EMAIL must be none or at most 50 email addresses separated by commas",
+        ),
+        ({"NOTIFY_EMAIL": "jöhn@example.com", "SMTP_URL": "smtp://mail.example.com"}, "only ASCII before each @."),
+        (
+            {
+                "NOTIFY_EMAIL": ",".join(f"a{number}@example.com" for number in range(51)),
+                "SMTP_URL": "smtp://mail.example.com",
+            },
+            "NOTIFY_EMAIL must be none or at most 50 email addresses",
         ),
     ],
 )

@@ -20,7 +20,7 @@ from flask import Flask
 
 from leadapi import storage
 from leadapi.config import Settings
-from leadapi.destinations import leases, messages, outcomes, retention, service
+from leadapi.destinations import leases, messages, notices, outcomes, retention, service
 from leadapi.destinations.kinds import CONNECTION, Kind, Message, Outcome, Target
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
@@ -36,7 +36,9 @@ STOP_SECONDS = 2.0
 # How long the dispatcher waits after an error, and for the write lock of SQLite.
 ERROR_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
-# How long the retention pauses between two transactions, and between two runs.
+# How long after the start the retention runs at the latest, and how long it pauses between two transactions and
+# between two runs.
+FIRST_RETENTION_SECONDS = 60.0
 STEP_SECONDS = 0.1
 RETENTION_SECONDS = 3600.0
 
@@ -88,7 +90,7 @@ class Dispatcher:
         self._senders = 0
         self._is_unwell = False
         self._purge: Iterator[int] | None = None
-        self._next_purge = time.monotonic() + random.uniform(0, 60)  # noqa: S311  # no secret
+        self._next_purge = time.monotonic() + random.uniform(0, FIRST_RETENTION_SECONDS)  # noqa: S311  # no secret
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -175,6 +177,9 @@ class Dispatcher:
         self._unrecorded.clear()
         for destination_id, reason in disabled.items():
             logger.warning("destination.disabled", extra={"destination": destination_id, "reason": reason})
+            if reason == outcomes.FAILING_REASON:
+                told = (destination_id, self._settings)
+                threading.Thread(target=notices.send_disabled, args=told, name="notice", daemon=True).start()
         return claimed
 
     def _begin(self, claimed: Mapping[int, tuple[Any, Sequence[Claim]]]) -> None:

@@ -23,8 +23,10 @@ _destinations = Destination.metadata.tables["destinations"]
 _own = deliveries.c.destination_id == _destinations.c.id
 _oldest = select(func.min(deliveries.c.due_at)).where(_own, is_due).scalar_subquery()
 _last_attempt = select(func.max(deliveries.c.last_attempt_at)).where(_own).scalar_subquery()
-_due = select(_destinations, _oldest.label("due_at"), _last_attempt.label("last_attempt_at")).where(
-    _destinations.c.enabled, _oldest <= bindparam("soon")
+_due = (
+    select(_destinations, _oldest.label("due_at"), _last_attempt.label("last_attempt_at"))
+    .where(_destinations.c.enabled, _oldest <= bindparam("soon"))
+    .order_by(_destinations.c.id)
 )
 _attempted = deliveries.alias("attempted")
 _is_busy = exists().where(

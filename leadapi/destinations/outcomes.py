@@ -14,11 +14,11 @@ from leadapi.destinations.models import CANCELLED, DELIVERED, DUE, FAILED, Desti
 from leadapi.destinations.queue import deliveries
 
 # How long after each attempt the next one follows. After the last attempt the delivery has failed.
-RETRY_SECONDS = (5, 300, 1800, 7200, 18000, 36000, 36000)
+RETRY_SECONDS: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 36000)
 # Deliveries that failed together must not be tried again together.
 JITTER = 0.2
 # A receiver that is too busy gets at least this pause, and at most the longest that it may ask for.
-BUSY_SECONDS = 60
+BUSY_SECONDS = 60.0
 MOST_RETRY_AFTER_SECONDS = 24 * 3600
 # A destination of which every attempt failed for so long is disabled.
 FAILING = timedelta(days=5)

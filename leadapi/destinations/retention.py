@@ -23,7 +23,7 @@ _next_destination = select(func.min(deliveries.c.destination_id)).where(
     deliveries.c.destination_id > bindparam("after")
 )
 _exists = select(exists().where(_destinations.c.id == bindparam("of_destination")))
-_some = select(deliveries.c.id).where(of_destination).limit(DELETED_AT_ONCE).with_for_update(skip_locked=True)
+_some = select(deliveries.c.id).where(of_destination).limit(bindparam("most")).with_for_update(skip_locked=True)
 _before = bindparam("before", type_=storage.UTCDateTime)
 _old = (
     # What was attempted, and what was cancelled before its first attempt.
@@ -56,7 +56,7 @@ def purge(now: datetime) -> Iterator[int]:
                 return
             destination_id = found
             is_orphaned = not connection.execute(_exists, {"of_destination": destination_id}).scalar_one()
-        values = {"of_destination": destination_id, "before": now - KEPT}
+        values = {"of_destination": destination_id, "before": now - KEPT, "most": DELETED_AT_ONCE}
         for statement in (_delete_orphans,) if is_orphaned else _delete_old:
             deleted = DELETED_AT_ONCE
             while deleted == DELETED_AT_ONCE:

@@ -207,14 +207,16 @@ def sync_settings(settings: Settings) -> None:
     If the service has disabled it, it is enabled again, because a start often follows a correction of the settings.
     Several processes may do this at the same time.
     """
-    url = f"mailto:{','.join(quote(address) for address in settings.notify_email)}"
+    url = ""
+    if settings.notify_email:
+        url = KINDS[EMAIL].check(f"mailto:{','.join(map(quote, settings.notify_email))}", settings)
     try:
         with storage.write() as tx:
             row = tx.execute(_of_setting).one_or_none()
-            if row is None and settings.notify_email:
+            if row is None and url:
                 values = {"kind": EMAIL, "url": url, "events": _json(DEFAULT_EVENTS), "created_at": storage.now()}
                 tx.execute(_insert, values | {"setting": NOTIFY_EMAIL})
-            elif row is not None and not settings.notify_email:
+            elif row is not None and not url:
                 tx.execute(_delete, {"destination_id": row.id})
             elif row is not None and (row.url != url or row.disabled_reason):
                 values = {"url": url, "enabled": True, "disabled_reason": None, "failing_since": None}
