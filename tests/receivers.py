@@ -1,110 +1,216 @@
-"""A receiver of webhooks that behaves as told: it accepts, fails, hangs, resets, or drips."""
+"""Receivers on loopback: an HTTP server and an SMTP server that keep what they get, and answer as they are told."""
 
-import socket
-import struct
+import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
 
-import orjson
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-# Behaviours. An integer is a status.
-HANG = "hang"
-RESET = "reset"
-DRIP = "drip"
-Behaviour = int | str
-# How long a receiver that hangs keeps a connection, unless it ends before.
-HANG_SECONDS = 60
-DRIP_SECONDS = 0.1
+from servers import free_port
 
-
-class Received(NamedTuple):
-    """A request, and the time when it had been read."""
-
-    time: float
-    id: str
-    body: Any
-    behaviour: Behaviour
+# A self-signed certificate for localhost and 127.0.0.1, with its key, valid until 2126.
+CERTIFICATE = Path(__file__).parent / "destinations/localhost.pem"
+# The parts of an answer, each written when it is reached.
+Answer = Callable[[BufferedIOBase], None]
 
 
-class Receiver:
-    """An HTTP server on loopback.
+def tls_of_server() -> ssl.SSLContext:
+    """The settings for TLS of a server with the certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
 
-    :param behave: how to answer each request, given its `webhook-id`.
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it was received.
+
+    :param headers: by name in lower case.
     """
 
-    def __init__(self, behave: Callable[[str], Behaviour] = lambda _: 204) -> None:
-        self.behave = behave
-        self.received: list[Received] = []
-        self.is_closing = threading.Event()
-        self._news = threading.Condition()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.receiver = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def accepted(self) -> list[Received]:
-        """The requests that were answered with a success."""
-        return [each for each in list(self.received) if isinstance(each.behaviour, int) and each.behaviour < 300]
-
-    def until(self, number: int, seconds: float = 30, *, of: Callable[[], int] | None = None) -> None:
-        """Wait until there were so many requests, or until a count of another kind is as large."""
-        count = of or (lambda: len(self.received))
-        with self._news:
-            if not self._news.wait_for(lambda: count() >= number, timeout=seconds):
-                raise AssertionError(f"{count()} of {number} requests came")
-
-    def take(self, received: Received) -> None:
-        """Note a request."""
-        with self._news:
-            self.received.append(received)
-            self._news.notify_all()
-
-    def close(self) -> None:
-        """Stop, and end the connections that hang."""
-        self.is_closing.set()
-        self._server.shutdown()
-        self._server.server_close()
+    path: str
+    headers: dict[str, str]
+    body: bytes
 
 
-class _Server(ThreadingHTTPServer):
-    receiver: Receiver
-    request_queue_size = 128
+class Receiver(ThreadingHTTPServer):
+    """An HTTP server that keeps what it gets.
+
+    :param answers: what to answer to the first requests; to all others 200.
+    """
+
     daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *answers: bytes | Answer, host: str = "127.0.0.1", tls: bool = False) -> None:
+        self.requests: list[Request] = []
+        self.answers = list(answers)
+        self.connections = 0
+        # Set when a sender closes the connection before the answer is complete.
+        self.left = threading.Event()
+        super().__init__((host, 0), _Handler)
+        if tls:
+            self.socket = tls_of_server().wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    @property
+    def netloc(self) -> str:
+        """The host and port of its URL."""
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Senders that end connections are what is tested."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: Receiver
 
     def do_POST(self) -> None:
-        receiver = self.server.receiver
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        event = self.headers["webhook-id"]
-        behaviour = receiver.behave(event)
-        receiver.take(Received(time.time(), event, orjson.loads(body), behaviour))
-        with suppress(ConnectionError):
-            self._answer(behaviour)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read(int(headers.get("content-length", 0)))
+        self.server.requests.append(Request(self.path, headers, body))
+        answer = self.server.answers.pop(0) if self.server.answers else response(200)
+        self.close_connection = True
+        try:
+            if isinstance(answer, bytes):
+                self.wfile.write(answer)
+            else:
+                answer(self.wfile)
+        except OSError:
+            self.server.left.set()
 
-    def _answer(self, behaviour: Behaviour) -> None:
-        if behaviour == HANG:
-            self.server.receiver.is_closing.wait(HANG_SECONDS)
-        elif behaviour == RESET:
-            # With this option, the kernel sends a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.shutdown(socket.SHUT_RD)
-        elif behaviour == DRIP:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-            while not self.server.receiver.is_closing.wait(DRIP_SECONDS):
-                self.wfile.write(b"x")
-        else:
-            assert isinstance(behaviour, int)
-            self.send_response(behaviour)
-            if behaviour == 429:
-                self.send_header("Retry-After", "1")
-            self.end_headers()
+    do_GET = do_POST  # noqa: N815  # the name that http.server calls
 
-    def log_message(self, *arguments: Any) -> None:
-        pass
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name of the overridden method
+        """Print nothing."""
+
+
+def response(status: int, body: bytes = b"ok", **headers: str) -> bytes:
+    """A response as bytes; underscores in the names of headers stand for hyphens."""
+    lines = [f"HTTP/1.1 {status} Some Reason", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def dripping(start: bytes, pause: float = 0.05) -> Answer:
+    """Write the start, and then one byte after the other without an end."""
+
+    def answer(connection: BufferedIOBase) -> None:
+        connection.write(start)
+        while True:
+            connection.write(b"x")
+            time.sleep(pause)  # a receiver that drips is what is tested
+
+    return answer
+
+
+def endless(start: bytes, part: bytes) -> Answer:
+    """Write the start, and then the part again and again, as fast as it is read."""
+
+    def answer(connection: BufferedIOBase) -> None:
+        connection.write(start)
+        while True:
+            connection.write(part)
+
+    return answer
+
+
+@contextmanager
+def running(receiver: Receiver) -> Iterator[Receiver]:
+    """Let a receiver run."""
+    thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+        thread.join()
+
+
+@dataclass
+class Mailbox:
+    """The handler of an SMTP server: it keeps the mail that it gets.
+
+    :param replies: the replies to commands, by the name of the command; each is used once.
+    """
+
+    replies: dict[str, list[str]] = field(default_factory=dict)
+    mails: list[EmailMessage] = field(default_factory=list)
+    recipients: list[list[str]] = field(default_factory=list)
+    senders: list[str | None] = field(default_factory=list)
+    logins: list[tuple[bytes, bytes]] = field(default_factory=list)
+    is_encrypted: list[bool] = field(default_factory=list)
+
+    def reply(self, command: str) -> str | None:
+        """The next reply to a command; None for a success."""
+        replies = self.replies.get(command)
+        return replies.pop(0) if replies else None
+
+    async def handle_MAIL(  # noqa: N802  # the name that aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if reply := self.reply("MAIL"):
+            return reply
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802  # the name that aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if reply := self.reply("RCPT"):
+            return reply
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(  # noqa: N802  # the name that aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        if reply := self.reply("DATA"):
+            return reply
+        content = envelope.content
+        assert isinstance(content, bytes)
+        mail = message_from_bytes(content, policy=policy.default)
+        assert isinstance(mail, EmailMessage)
+        self.mails.append(mail)
+        self.recipients.append(list(envelope.rcpt_tos))
+        self.senders.append(envelope.mail_from)
+        assert server.transport is not None
+        self.is_encrypted.append(server.transport.get_extra_info("sslcontext") is not None)
+        return "250 OK"
+
+    def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        """Accept every login, unless there is a reply that refuses it."""
+        assert isinstance(data, LoginPassword)
+        self.logins.append((data.login, data.password))
+        if reply := self.reply("AUTH"):
+            return AuthResult(success=False, handled=False, message=reply)
+        return AuthResult(success=True)
+
+
+@contextmanager
+def mail_server(mailbox: Mailbox, **options: Any) -> Iterator[str]:
+    """Run an SMTP server, and give its host and port.
+
+    :param options: those of `aiosmtpd.smtp.SMTP`, or an `ssl_context` for TLS from the beginning.
+    """
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), **options)
+    controller.start()
+    try:
+        yield f"{controller.hostname}:{controller.port}"
+    finally:
+        with suppress(RuntimeError):
+            controller.stop()

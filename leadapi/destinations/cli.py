@@ -177,11 +177,14 @@ def test(destination_id: int, wait: int) -> None:
         raise click.ClickException(HINT)
     if delivery["error"] is None:
         raise click.ClickException("The attempt has not ended yet.")
-    again = f" The next attempt is at {_time(delivery['next_attempt_at'])}." if delivery["state"] == DUE else ""
+    destination = service.show_destination(destination_id)
+    after = f" The next attempt is at {_time(delivery['next_attempt_at'])}." if delivery["state"] == DUE else ""
+    if not destination.enabled:
+        after = f" The destination is disabled now ({destination.disabled_reason})."
     # The text of a stranger may contain escape sequences of terminals.
     printable = (letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in delivery["excerpt"] or "")
     said = f"\n{''.join(printable)}".rstrip()
-    raise click.ClickException(f"The attempt failed: {delivery['error']}{_with_status(delivery)}.{again}{said}")
+    raise click.ClickException(f"The attempt failed: {delivery['error']}{_with_status(delivery)}.{after}{said}")
 
 
 @commands.command()

@@ -17,6 +17,9 @@ from typing import Any, Self
 from leadapi.destinations import kinds
 from leadapi.destinations.hosts import PRIVATE, is_public
 
+# How often the connections of an attempt whose time is over are ended again.
+REPEAT_SECONDS = 0.5
+
 # Audit events whose arguments are a socket and the address that it connects or sends to.
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 
@@ -89,12 +92,15 @@ class Guard:
         """One of kinds.ERRORS for the exception that ended the attempt."""
         if self.fault:
             return self.fault
+        # Libraries wrap a timeout of a socket in errors of their own.
+        if isinstance(exc, TimeoutError) or time.monotonic() >= self.deadline:
+            return kinds.TIMEOUT
         if isinstance(exc, socket.gaierror):
             return kinds.DNS
         # A connection that ends inside of TLS is a lost connection.
         if isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError):
             return kinds.TLS
-        return kinds.TIMEOUT if isinstance(exc, TimeoutError) else kinds.CONNECTION
+        return kinds.CONNECTION
 
 
 @cache
@@ -136,11 +142,13 @@ class _Watchdog:
         with self._changed:
             while self._guards:
                 now = time.monotonic()
-                for guard in [guard for guard in self._guards if guard.deadline <= now]:
-                    self._guards.discard(guard)
-                    guard.end()
-                self._wakes_at = min((guard.deadline for guard in self._guards), default=now)
-                self._changed.wait(max(0.0, self._wakes_at - now))
+                for guard in self._guards:
+                    if guard.deadline <= now:
+                        guard.end()
+                # A socket cannot be shut down until it begins to connect, so one round may not be enough.
+                times = [guard.deadline if guard.deadline > now else now + REPEAT_SECONDS for guard in self._guards]
+                self._wakes_at = min(times)
+                self._changed.wait(self._wakes_at - now)
             self._thread = None
 
 

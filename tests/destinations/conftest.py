@@ -13,7 +13,7 @@ import run_log
 from conftest import MARKER, Json, MakeApp, body
 from leadapi import storage
 from leadapi.destinations.dispatcher import Dispatcher, Pace
-from receivers import Receiver
+from webhook_receiver import Receiver
 
 NewDestination = Callable[..., Json]
 Dispatch = Callable[..., Dispatcher]

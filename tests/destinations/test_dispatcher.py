@@ -8,7 +8,7 @@ from destinations.conftest import Dispatch, NewDestination, change_rows, deliver
 from flask import Flask
 from flask.testing import FlaskClient
 
-import receivers
+import webhook_receiver
 from conftest import NewLead, StoredLead
 from leadapi import storage
 from leadapi.destinations import dispatcher as dispatching
@@ -16,7 +16,7 @@ from leadapi.destinations import kinds, leases, outcomes
 from leadapi.destinations.kinds import Outcome
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
-from receivers import Receiver
+from webhook_receiver import Receiver
 
 
 def test_an_event_is_delivered_once_and_the_answer_is_kept(
@@ -287,7 +287,7 @@ def test_a_dispatcher_that_stops_hands_back_what_it_has_not_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dispatching, "STOP_SECONDS", 0.1)
-    hooked.behave = lambda _: receivers.HANG if len(hooked.received) < 1 else 204
+    hooked.behave = lambda _: webhook_receiver.HANG if len(hooked.received) < 1 else 204
     dispatcher = dispatch()
     stored_lead()
     hooked.until(1)
@@ -308,7 +308,7 @@ def test_a_receiver_that_hangs_does_not_hold_up_others(
     receiver: Receiver,
     new_lead: NewLead,
 ) -> None:
-    hanging = Receiver(lambda _: receivers.HANG)
+    hanging = Receiver(lambda _: webhook_receiver.HANG)
     new_destination(url=hanging.url)
     for _ in range(2):
         client.post("/leads/batch", json={"items": [new_lead() for _ in range(200)]})

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from conftest import NewLead, StoredLead
 from leadapi import storage
 from leadapi.destinations import dispatcher, retention
-from receivers import Receiver
+from webhook_receiver import Receiver
 
 NOW = storage.now()
 OLD = NOW - timedelta(days=31)

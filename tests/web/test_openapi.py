@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-from documents import answers, examples, faults, json_or_text, operations, resolve, validator
+from documents import answers, assert_documented, examples, faults, operations, resolve, validator
 from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from werkzeug.test import TestResponse
 
 from conftest import Json, MakeApp, NewLead, body
 
@@ -108,18 +107,6 @@ def test_each_event_has_the_documented_form(client: FlaskClient, new_lead: NewLe
     assert [event["type"] for event in body(erased)["items"]] == ["lead.erased"]
     assert_documented(document, kept, "/leads/{lead_id}/events")
     assert_documented(document, erased, "/leads/{lead_id}/events")
-
-
-def assert_documented(document: Json, response: TestResponse, path: str | None = None) -> None:
-    """The body and the headers have the form that the document gives for this status."""
-    operation = document["paths"][path or response.request.path][response.request.method.lower()]
-    documented = answers(document, operation)[response.status_code]
-    assert faults(document, documented["content"][response.mimetype]["schema"], response.json) == []
-    for name, header in documented["headers"].items():
-        told = resolve(document, header)
-        value = response.headers.get(name, type=json_or_text)
-        assert value is not None or not told.get("required")
-        assert value is None or faults(document, told["schema"], value) == []
 
 
 # --- the document itself -------------------------------------------------------------------------
