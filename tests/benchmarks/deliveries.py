@@ -27,12 +27,12 @@ from destinations.deliverer import Deliverer
 from flask import Flask
 from sqlalchemy import text
 
-import receivers
+import webhook_receiver
 from leadapi import create_app, storage
 from leadapi.destinations import leases, retention
 from postgres import Postgres
-from receivers import Behaviour, Receiver
 from servers import Server
+from webhook_receiver import Behaviour, Receiver
 
 # That a server is not up yet, or was killed, is no news.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -49,7 +49,14 @@ SERIES = {
     "postgresql": "SELECT {1} FROM generate_series(1, {0}) AS n (i)",
 }
 # How receivers behave, and how often.
-FAULTS: dict[Behaviour, int] = {204: 75, 500: 8, receivers.RESET: 8, 429: 5, receivers.HANG: 2, receivers.DRIP: 2}
+FAULTS: dict[Behaviour, int] = {
+    204: 75,
+    500: 8,
+    webhook_receiver.RESET: 8,
+    429: 5,
+    webhook_receiver.HANG: 2,
+    webhook_receiver.DRIP: 2,
+}
 
 _numbers = count(1)
 
@@ -182,7 +189,7 @@ def latency(bench: Bench) -> str:
 
 def hanging(bench: Bench) -> str:
     """One receiver hangs with a backlog; how long the events of a healthy one take."""
-    stuck, healthy = bench.receive(lambda _: receivers.HANG), bench.receive()
+    stuck, healthy = bench.receive(lambda _: webhook_receiver.HANG), bench.receive()
     server = bench.serve()
     subscribe(server, stuck.url, sources=["stuck"])
     subscribe(server, healthy.url, sources=["healthy"])

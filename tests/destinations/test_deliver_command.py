@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from destinations.deliverer import Deliverer
 
-import receivers
+import webhook_receiver
 from conftest import NewLead, Serve
 from leadapi import create_app
 from postgres import Postgres
-from receivers import Receiver
 from servers import Server
+from webhook_receiver import Receiver
 
 Deliver = Callable[..., Deliverer]
 HOOK = {"WEBHOOK_ALLOW_PRIVATE": "on"}
@@ -71,7 +71,7 @@ def test_another_process_delivers_what_the_service_has_stored(
 def test_a_signal_ends_it_in_order_and_another_process_takes_over(
     external: Server, deliver: Deliver, receiver: Receiver, new_lead: NewLead, number: int
 ) -> None:
-    receiver.behave = lambda _: receivers.HANG if len(receiver.received) < 1 else 204
+    receiver.behave = lambda _: webhook_receiver.HANG if len(receiver.received) < 1 else 204
     first = deliver()
     external.post("/leads", json=new_lead())
     receiver.until(1)

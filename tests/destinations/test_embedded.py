@@ -13,8 +13,8 @@ import urllib3
 from flask.testing import FlaskClient
 
 from conftest import NewLead, Serve, StoredLead
-from receivers import Behaviour, Receiver
 from servers import ROOT, Server, free_port
+from webhook_receiver import Behaviour, Receiver
 
 HOOK = {"WEBHOOK_ALLOW_PRIVATE": "on"}
 # Without a hook in the settings of the server.
