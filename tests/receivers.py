@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -20,7 +21,7 @@ from servers import free_port
 # A self-signed certificate for localhost and 127.0.0.1, with its key, valid until 2126.
 CERTIFICATE = Path(__file__).parent / "destinations/localhost.pem"
 # The parts of an answer, each written when it is reached.
-Answer = Callable[[BinaryIO], None]
+Answer = Callable[[BufferedIOBase], None]
 
 
 def tls_of_server() -> ssl.SSLContext:
@@ -107,7 +108,7 @@ def response(status: int, body: bytes = b"ok", **headers: str) -> bytes:
 def dripping(start: bytes, pause: float = 0.05) -> Answer:
     """Write the start, and then one byte after the other without an end."""
 
-    def answer(connection: BinaryIO) -> None:
+    def answer(connection: BufferedIOBase) -> None:
         connection.write(start)
         while True:
             connection.write(b"x")
@@ -119,7 +120,7 @@ def dripping(start: bytes, pause: float = 0.05) -> Answer:
 def endless(start: bytes, part: bytes) -> Answer:
     """Write the start, and then the part again and again, as fast as it is read."""
 
-    def answer(connection: BinaryIO) -> None:
+    def answer(connection: BufferedIOBase) -> None:
         connection.write(start)
         while True:
             connection.write(part)
@@ -187,7 +188,8 @@ class Mailbox:
         self.mails.append(mail)
         self.recipients.append(list(envelope.rcpt_tos))
         self.senders.append(envelope.mail_from)
-        self.is_encrypted.append(session.ssl is not None)
+        assert server.transport is not None
+        self.is_encrypted.append(server.transport.get_extra_info("sslcontext") is not None)
         return "250 OK"
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:

@@ -92,12 +92,15 @@ class Guard:
         """One of kinds.ERRORS for the exception that ended the attempt."""
         if self.fault:
             return self.fault
+        # Libraries wrap a timeout of a socket in errors of their own.
+        if isinstance(exc, TimeoutError) or time.monotonic() >= self.deadline:
+            return kinds.TIMEOUT
         if isinstance(exc, socket.gaierror):
             return kinds.DNS
         # A connection that ends inside of TLS is a lost connection.
         if isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError):
             return kinds.TLS
-        return kinds.TIMEOUT if isinstance(exc, TimeoutError) else kinds.CONNECTION
+        return kinds.CONNECTION
 
 
 @cache

@@ -63,8 +63,8 @@ def compose(recipients: Sequence[str], messages: Sequence[Message], settings: Se
     if reply_to := _reply_to(summaries):
         mail["Reply-To"] = reply_to
     values = {"summaries": summaries, "subject": mail["Subject"], "reply_to": reply_to}
-    mail.set_content(_templates().get_template("mail.txt").render(values))
-    mail.add_alternative(_templates().get_template("mail.html").render(values), subtype="html")
+    mail.set_content(_templates().get_template("mail.txt").render(values), cte="quoted-printable")
+    mail.add_alternative(_templates().get_template("mail.html").render(values), subtype="html", cte="quoted-printable")
     return mail
 
 
@@ -74,7 +74,7 @@ def _recipients(url: str) -> list[str]:
     :raises UrlRefused: it is no such URL.
     """
     scheme, _, addresses = url.partition(":")
-    if scheme.lower() != "mailto":
+    if scheme.lower() != "mailto" or addresses.startswith("//"):
         raise UrlRefused("Must be a URL such as mailto:sales@example.com.")
     addresses, _, fields = addresses.partition("?")
     if fields or "#" in addresses:
