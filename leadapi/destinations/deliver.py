@@ -27,7 +27,13 @@ def deliver_command(info: ScriptInfo, concurrency: int) -> None:
     Set DELIVERY=external for the service. Any number of these processes may run, on any number of hosts.
     """
     schema.require_current()
-    pace = Pace(slots=concurrency, pass_seconds=PASS_SECONDS, most_per_pass=concurrency, poll_seconds=POLL_SECONDS)
+    pace = Pace(
+        slots=concurrency,
+        pass_seconds=PASS_SECONDS,
+        most_per_pass=concurrency,
+        share=1.0,
+        poll_seconds=POLL_SECONDS,
+    )
     dispatcher = Dispatcher(info.load_app(), pace)
     # Threads inherit the mask, so the signals stay pending until this thread takes them.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

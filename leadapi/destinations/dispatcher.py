@@ -15,14 +15,13 @@ from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import orjson
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
 from leadapi import storage
 from leadapi.config import Settings
 from leadapi.destinations import leases, messages, notices, outcomes, retention, service
-from leadapi.destinations.kinds import CONNECTION, Message, Outcome, Target
+from leadapi.destinations.kinds import CONNECTION, Message, Outcome
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
 from leadapi.destinations.slots import Slots
@@ -54,12 +53,14 @@ class Pace:
     :param slots: how many attempts may run at the same time.
     :param pass_seconds: how long the start of a pass comes after the start of the one before, at least.
     :param most_per_pass: how many attempts a pass may start.
+    :param share: the part of one processor that passes and attempts may use, roughly.
     :param poll_seconds: how long a dispatcher waits that nobody wakes.
     """
 
     slots: int
     pass_seconds: float
     most_per_pass: int
+    share: float
     poll_seconds: float
 
 
@@ -86,7 +87,9 @@ class Dispatcher:
         self._is_stopping = threading.Event()
         self._slots = Slots(pace.slots)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._ended: SimpleQueue[tuple[Job, list[Attempt]]] = SimpleQueue()
+        # With the processor time that the attempts took.
+        self._ended: SimpleQueue[tuple[Job, list[Attempt], float]] = SimpleQueue()
+        self._used = 0.0
         # Outcomes that are not in the database yet.
         self._unrecorded: list[Attempt] = []
         self._running: dict[int, Job] = {}
@@ -108,11 +111,13 @@ class Dispatcher:
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():
-            started = time.monotonic()
+            started, self._used = time.monotonic(), -time.thread_time()
             # Whatever happens from here on wakes the next pass.
             self.news.clear()
             rest = self._guarded_pass()
-            self._is_stopping.wait(self._pace.pass_seconds - (time.monotonic() - started))
+            self._used += time.thread_time()
+            pause = max(self._pace.pass_seconds, min(self._used / self._pace.share, self._pace.poll_seconds))
+            self._is_stopping.wait(pause - (time.monotonic() - started))
             self.news.wait(max(rest - (time.monotonic() - started), 0))
         self._finish()
 
@@ -213,21 +218,25 @@ class Dispatcher:
 
     def _send_all(self) -> None:
         while (job := self._jobs.get()) is not None:
-            started, row = time.monotonic(), job.destination
+            started, used, row = time.monotonic(), time.thread_time(), job.destination
             try:
-                outcome = service.KINDS[row.kind].send(_target(row), list(job.messages.values()), self._settings)
+                outcome = service.KINDS[row.kind].send(
+                    messages.target(row), list(job.messages.values()), self._settings
+                )
             except Exception:
                 logger.exception("delivery.crashed", extra={"destination_id": row.id})
                 outcome = Outcome(error=CONNECTION)
             seconds = time.monotonic() - started
-            self._ended.put((job, [_attempt(row.id, claim, outcome, seconds) for claim in job.messages]))
+            attempts = [_attempt(row.id, claim, outcome, seconds) for claim in job.messages]
+            self._ended.put((job, attempts, time.thread_time() - used))
             self.news.set()
 
     def _collect(self) -> None:
         """Take the outcomes of the attempts that have ended."""
         with suppress(Empty):
             while True:
-                job, attempts = self._ended.get_nowait()
+                job, attempts, used = self._ended.get_nowait()
+                self._used += used
                 del self._running[id(job)]
                 self._slots.free(job.destination.id)
                 self._unrecorded += attempts
@@ -275,13 +284,6 @@ def _ready_at(row: Any) -> datetime:
         if row.last_attempt_at is not None and row.last_attempt_at <= datetime.now(UTC):
             ready = max(ready, row.last_attempt_at + PAUSE)
     return ready
-
-
-def _target(row: Any) -> Target:
-    secrets = [row.secret]
-    if row.previous_secret_until is not None and row.previous_secret_until > datetime.now(UTC):
-        secrets.append(row.previous_secret)
-    return Target(url=row.url, headers=orjson.loads(row.headers), secrets=tuple(filter(None, secrets)))
 
 
 def _attempt(destination_id: int, claim: Claim, outcome: Outcome | None, seconds: float) -> Attempt:

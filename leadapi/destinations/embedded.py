@@ -8,9 +8,9 @@ from flask import Flask, has_request_context, request
 from leadapi.config import Settings
 from leadapi.destinations.dispatcher import Dispatcher, Pace
 
-# A sender competes with requests for the interpreter. With this limit, POST keeps at least 80 % of its throughput: see
+# Senders compete with requests for the interpreter. With this pace, POST keeps more than 80 % of its throughput: see
 # .github/decisions/0006-deliveries-by-trigger.md.
-PACE = Pace(slots=16, pass_seconds=0.1, most_per_pass=10, poll_seconds=1.0)
+PACE = Pace(slots=16, pass_seconds=0.1, most_per_pass=10, share=0.05, poll_seconds=1.0)
 
 
 def init_app(app: Flask, settings: Settings) -> None:

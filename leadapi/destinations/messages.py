@@ -1,16 +1,18 @@
-"""What is sent about an event, rendered from the event at the time of the attempt.
+"""What is sent about an event and where to, rendered at the time of the attempt.
 
 Nothing of a lead is kept in a delivery. So an erasure deletes what was not sent yet.
 """
 
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from leadapi.destinations.kinds import Message
+from leadapi.destinations.kinds import Message, Target
 from leadapi.destinations.leases import Claim
 from leadapi.events import service as events
 from leadapi.events.service import StoredEvent
@@ -34,8 +36,18 @@ def render(connection: Connection, claims: Sequence[Claim]) -> dict[Claim, Messa
             # The database is at fault, not the event.
             raise
         except Exception:
-            logger.exception("delivery.unreadable", extra={"delivery_id": claim.delivery_id, "event_id": claim.event_id})
+            logger.exception(
+                "delivery.unreadable", extra={"delivery_id": claim.delivery_id, "event_id": claim.event_id}
+            )
     return messages
+
+
+def target(row: Any) -> Target:
+    """Where to send it: a destination from its row."""
+    secrets = [row.secret]
+    if row.previous_secret_until is not None and row.previous_secret_until > datetime.now(UTC):
+        secrets.append(row.previous_secret)
+    return Target(url=row.url, headers=orjson.loads(row.headers), secrets=tuple(filter(None, secrets)))
 
 
 def _message(connection: Connection, claim: Claim, event: StoredEvent) -> Message | None:

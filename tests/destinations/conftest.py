@@ -19,7 +19,7 @@ NewDestination = Callable[..., Json]
 Dispatch = Callable[..., Dispatcher]
 # Every part of it that a log must not contain has the word that the log is searched for.
 URL = f"https://hooks.example.com/{MARKER}"
-PACE = Pace(slots=16, pass_seconds=0.01, most_per_pass=16, poll_seconds=0.05)
+PACE = Pace(slots=16, pass_seconds=0.01, most_per_pass=16, share=1.0, poll_seconds=0.05)
 # In the order in which they are shown.
 FIELDS = [
     *("id", "kind", "url", "events", "sources", "description", "headers", "enabled", "disabled_reason"),
