@@ -179,7 +179,7 @@ class Dispatcher:
                 )
         self._unrecorded.clear()
         for destination_id, reason in disabled.items():
-            logger.warning("destination.disabled", extra={"destination": destination_id, "reason": reason})
+            logger.warning("destination.disabled", extra={"destination_id": destination_id, "reason": reason})
             if reason == outcomes.FAILING_REASON:
                 told = (destination_id, self._settings)
                 threading.Thread(target=notices.send_disabled, args=told, name="notice", daemon=True).start()
@@ -217,7 +217,7 @@ class Dispatcher:
             try:
                 outcome = service.KINDS[row.kind].send(_target(row), list(job.messages.values()), self._settings)
             except Exception:
-                logger.exception("delivery.crashed", extra={"destination": row.id})
+                logger.exception("delivery.crashed", extra={"destination_id": row.id})
                 outcome = Outcome(error=CONNECTION)
             seconds = time.monotonic() - started
             self._ended.put((job, [_attempt(row.id, claim, outcome, seconds) for claim in job.messages]))
@@ -291,7 +291,7 @@ def _attempt(destination_id: int, claim: Claim, outcome: Outcome | None, seconds
 def _log(attempt: Attempt) -> None:
     """Write a line about an attempt that failed."""
     if attempt.outcome is not None and attempt.outcome.error is not None:
-        facts = {"destination": attempt.destination_id, "delivery": attempt.claim.delivery_id}
+        facts = {"destination_id": attempt.destination_id, "delivery_id": attempt.claim.delivery_id}
         logger.info(
             "delivery.failed", extra=facts | {"reason": attempt.outcome.error, "status": attempt.outcome.status}
         )

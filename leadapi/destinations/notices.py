@@ -40,4 +40,4 @@ def send_disabled(destination_id: int, settings: Settings) -> None:
     mail.set_content(TEXT.format(id=destination_id))
     outcome = smtp.submit(mail, recipients, settings.smtp_url)
     if outcome.error is not None:
-        logger.warning("notice.failed", extra={"destination": destination_id, "reason": outcome.error})
+        logger.warning("notice.failed", extra={"destination_id": destination_id, "reason": outcome.error})
