@@ -4,6 +4,7 @@ import socket
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -234,6 +235,22 @@ def test_an_attempt_ends_at_its_deadline_however_slow_the_receiver_is(
 
     assert outcome == Outcome(error="timeout")
     assert short_deadline <= time.monotonic() - began < short_deadline + 0.4
+
+
+def test_an_attempt_ends_at_its_deadline_while_it_connects(short_deadline: float) -> None:
+    with ExitStack() as stack:
+        # The second connection that nobody accepts fills the queue, and later ones get no answer.
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        destination = Target(url=f"http://127.0.0.1:{full.getsockname()[1]}", headers={}, secrets=())
+        began = time.monotonic()
+        outcome = webhook.send(destination, [MESSAGE], PRIVATE)
+
+    assert outcome == Outcome(error="timeout")
+    assert time.monotonic() - began < short_deadline + 0.4
 
 
 def test_an_attempt_ends_at_its_deadline_during_a_handshake(short_deadline: float) -> None:
