@@ -1,6 +1,7 @@
 """Webhooks: what a receiver gets, and what becomes of its answers."""
 
 import socket
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -290,6 +291,24 @@ def test_a_name_that_does_not_exist_is_an_error_of_the_dns() -> None:
     destination = Target(url="https://nothing.invalid/", headers={}, secrets=(SECRET,))
 
     assert webhook.send(destination, [MESSAGE], PRIVATE) == Outcome(error="dns")
+
+
+def test_a_connection_that_is_closed_during_the_handshake_is_a_lost_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        # It reads, because closing with unread data would be a reset.
+        peer = threading.Thread(target=lambda: _read_and_close(closing))
+        peer.start()
+        destination = Target(url=f"https://127.0.0.1:{closing.getsockname()[1]}", headers={}, secrets=())
+        outcome = webhook.send(destination, [MESSAGE], PRIVATE)
+        peer.join()
+
+    assert outcome == Outcome(error="connection")
+
+
+def _read_and_close(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
 
 
 @pytest.fixture
