@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from io import BufferedIOBase
 
 import orjson
 import pytest
@@ -262,6 +263,20 @@ def test_an_attempt_ends_at_its_deadline_during_a_handshake(short_deadline: floa
 
     assert outcome == Outcome(error="timeout")
     assert time.monotonic() - began < short_deadline + 0.4
+
+
+def test_a_receiver_may_take_longer_to_answer_than_to_accept_a_connection(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "CONNECT_SECONDS", 0.2)
+
+    def slow(connection: BufferedIOBase) -> None:
+        threading.Event().wait(0.4)  # time has to pass: the timeout of the connection is what is tested
+        connection.write(response(200))
+
+    receiver.answers = [slow]
+
+    assert send(receiver) == Outcome(status=200, excerpt="ok")
 
 
 def test_of_a_large_answer_only_the_beginning_is_read(receiver: Receiver) -> None:
