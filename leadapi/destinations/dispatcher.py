@@ -17,14 +17,16 @@ from typing import Any
 
 import orjson
 from flask import Flask
+from sqlalchemy.exc import DBAPIError
 
 from leadapi import storage
 from leadapi.config import Settings
 from leadapi.destinations import leases, messages, notices, outcomes, retention, service
-from leadapi.destinations.kinds import CONNECTION, Kind, Message, Outcome, Target
+from leadapi.destinations.kinds import CONNECTION, Message, Outcome, Target
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
 from leadapi.destinations.slots import Slots
+from leadapi.storage import schema
 
 # Kinds that send several messages as one, how many at most, and how long they wait for more.
 COLLECTING = service.EMAIL
@@ -63,11 +65,12 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An attempt for a sender."""
+    """An attempt for a sender.
 
-    destination_id: int
-    kind: Kind
-    target: Target
+    :param destination: its row.
+    """
+
+    destination: Any
     messages: Mapping[Claim, Message]
 
 
@@ -119,7 +122,7 @@ class Dispatcher:
             with self._app.app_context():
                 rest = self._pass()
         except Exception as exc:
-            is_down = isinstance(exc, storage.UNAVAILABLE)
+            is_down = isinstance(exc, storage.UNAVAILABLE) or (isinstance(exc, DBAPIError) and schema.lacks_schema(exc))
             if not is_down:
                 # If the database refuses an outcome, it would refuse it again. The leases end by themselves.
                 self._unrecorded.clear()
@@ -195,31 +198,29 @@ class Dispatcher:
                 for claim in claims
                 if claim not in sent
             ]
-            collects = row.kind == COLLECTING
-            parts = [sent] if collects and sent else [{claim: message} for claim, message in sent.items()]
-            for part in parts:
-                job = Job(destination_id=row.id, kind=service.KINDS[row.kind], target=_target(row), messages=part)
-                self._running[id(job)] = job
-                self._slots.take(row.id, is_failing=row.failing_since is not None)
-                self._send_soon(job)
+            collects = row.kind == COLLECTING and sent
+            for part in [sent] if collects else [{claim: message} for claim, message in sent.items()]:
+                self._send_soon(Job(destination=row, messages=part))
 
     def _send_soon(self, job: Job) -> None:
-        if self._senders < self._slots.taken:
-            self._senders += 1
+        if self._senders <= self._slots.taken:
             # Not a ThreadPoolExecutor: a process that ends would wait for its threads.
             threading.Thread(target=self._send_all, name="sender", daemon=True).start()
+            self._senders += 1
+        self._running[id(job)] = job
+        self._slots.take(job.destination.id, is_failing=job.destination.failing_since is not None)
         self._jobs.put(job)
 
     def _send_all(self) -> None:
         while (job := self._jobs.get()) is not None:
-            started = time.monotonic()
+            started, row = time.monotonic(), job.destination
             try:
-                outcome = job.kind.send(job.target, list(job.messages.values()), self._settings)
+                outcome = service.KINDS[row.kind].send(_target(row), list(job.messages.values()), self._settings)
             except Exception:
-                logger.exception("delivery.crashed", extra={"destination": job.destination_id})
+                logger.exception("delivery.crashed", extra={"destination": row.id})
                 outcome = Outcome(error=CONNECTION)
             seconds = time.monotonic() - started
-            self._ended.put((job, [_attempt(job.destination_id, claim, outcome, seconds) for claim in job.messages]))
+            self._ended.put((job, [_attempt(row.id, claim, outcome, seconds) for claim in job.messages]))
             self.news.set()
 
     def _collect(self) -> None:
@@ -228,7 +229,7 @@ class Dispatcher:
             while True:
                 job, attempts = self._ended.get_nowait()
                 del self._running[id(job)]
-                self._slots.free(job.destination_id)
+                self._slots.free(job.destination.id)
                 self._unrecorded += attempts
                 for attempt in attempts:
                     _log(attempt)
@@ -254,6 +255,8 @@ class Dispatcher:
         for _ in range(self._senders):
             self._jobs.put(None)
         claims = [claim for job in self._running.values() for claim in job.messages]
+        if not claims and not self._unrecorded:
+            return
         try:
             with self._app.app_context(), storage.write(patience=STOP_SECONDS) as tx:
                 outcomes.record(tx, self._unrecorded)

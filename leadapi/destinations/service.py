@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from leadapi import storage
 from leadapi.config import Settings
-from leadapi.destinations import chat, email, queue, webhook
+from leadapi.destinations import chat, email, queue, retention, webhook
 from leadapi.destinations.errors import (
     DestinationDisabled,
     DestinationFixed,
@@ -136,6 +136,7 @@ def delete_destination(destination_id: int) -> None:
     with storage.write() as tx:
         _changeable(tx, _locked, destination_id)
         tx.execute(_delete, {"destination_id": destination_id})
+        retention.forget(tx, destination_id)
 
 
 def rotate_secret(destination_id: int) -> ShownDestination:

@@ -39,6 +39,9 @@ stored, instead of a 409, send `Prefer: resolution=merge-duplicates`.
 **HTML forms.** `POST /leads` also takes forms of web pages (`application/x-www-form-urlencoded` and
 `multipart/form-data`) without a script. This document describes JSON only; the guide describes forms.
 
+**Destinations.** Events about leads are sent to webhooks, mail addresses and chats. *Create a destination* returns the
+secret that signs the requests of a webhook; *Try a destination* sends a test.
+
 **Errors.** Every error is `application/problem+json` (RFC 9457). `detail` is one sentence for people. A 422 adds
 `errors`, a map from field to messages.
 
