@@ -34,7 +34,9 @@ def render(connection: Connection, claims: Sequence[Claim]) -> dict[Claim, Messa
             # The database is at fault, not the event.
             raise
         except Exception:
-            logger.exception("delivery.unreadable", extra={"delivery_id": claim.delivery_id, "event_id": claim.event_id})
+            logger.exception(
+                "delivery.unreadable", extra={"delivery_id": claim.delivery_id, "event_id": claim.event_id}
+            )
     return messages
 
 
