@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import config, errors, health, logs
-from leadapi.destinations import embedded
+from leadapi.destinations import embedded, notify
 from leadapi.destinations.cli import commands as destinations_commands
 from leadapi.destinations.deliver import deliver_command
 from leadapi.destinations.views import blp as destinations
@@ -51,6 +51,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     transactions.init_app(app, settings)
     schema.init_app(app, settings)
     embedded.init_app(app, settings)
+    notify.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)

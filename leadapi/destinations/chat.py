@@ -105,6 +105,7 @@ def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
         try:
             plugin = _plugin(url)
             if plugin and plugin.notify(body=body or title, title=title if body else "", body_format="text"):
+                guard.check_time()
                 return Outcome()
         except Exception as exc:  # noqa: BLE001  # the services of Apprise are by many authors, and raise what they like
             return Outcome(error=guard.error(exc))

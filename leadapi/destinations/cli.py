@@ -18,14 +18,6 @@ from leadapi.storage.commands import DatabaseGroup, show_table
 from leadapi.web.fields import MAX_ID, Instant
 from leadapi.web.parsing import flat
 
-REFUSALS = (
-    errors.DestinationMissing,
-    errors.DeliveryMissing,
-    errors.DestinationDisabled,
-    errors.DestinationFixed,
-    errors.SecretMissing,
-    errors.NotReplayable,
-)
 COLUMNS = ("ID", "KIND", "URL", "EVENTS", "SOURCES", "STATE", "LAST DELIVERY")
 DELIVERY_COLUMNS = ("ID", "TYPE", "LEAD", "STATE", "ATTEMPTS", "LAST ATTEMPT", "NEXT ATTEMPT", "STATUS", "ERROR")
 # How often a test looks at its delivery, and after which time without an attempt it gives a hint: a dispatcher takes a
@@ -46,10 +38,10 @@ class DestinationsGroup(DatabaseGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except REFUSALS as exc:
-            raise click.ClickException(str(exc)) from exc
         except errors.FieldRefused as exc:
             raise click.ClickException(_sentence(exc.errors)) from exc
+        except errors.Refused as exc:
+            raise click.ClickException(str(exc)) from exc
 
 
 class Moment(click.ParamType[datetime]):

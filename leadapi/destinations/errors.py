@@ -1,21 +1,25 @@
 """The errors of destinations, in business words."""
 
 
-class DestinationMissing(Exception):
+class Refused(Exception):
+    """Something cannot be done with a destination."""
+
+
+class DestinationMissing(Refused):
     """There is no destination with this id: it never existed, or was deleted."""
 
     def __str__(self) -> str:
         return "There is no destination with this id."
 
 
-class DeliveryMissing(Exception):
+class DeliveryMissing(Refused):
     """The destination has no delivery with this id: there never was one, or it was too old to be kept."""
 
     def __str__(self) -> str:
         return "This destination has no delivery with this id."
 
 
-class FieldRefused(Exception):
+class FieldRefused(Refused):
     """A field has the right form, but a value that this destination cannot have.
 
     :param sentence: what is wrong, without the value, which may be a secret.
@@ -43,14 +47,14 @@ class HeadersRefused(FieldRefused):
     field = "headers"
 
 
-class DestinationDisabled(Exception):
+class DestinationDisabled(Refused):
     """Nothing is sent to the destination now."""
 
     def __str__(self) -> str:
         return "This destination is disabled; enable it first."
 
 
-class DestinationFixed(Exception):
+class DestinationFixed(Refused):
     """The destination comes from a setting."""
 
     def __init__(self, setting: str) -> None:
@@ -61,14 +65,14 @@ class DestinationFixed(Exception):
         return f"This destination comes from the setting {self.setting}; change it there."
 
 
-class SecretMissing(Exception):
+class SecretMissing(Refused):
     """The destination has no secret that could be rotated."""
 
     def __str__(self) -> str:
         return "Only a webhook has a secret."
 
 
-class NotReplayable(Exception):
+class NotReplayable(Refused):
     """The delivery is due already, or was cancelled."""
 
     def __str__(self) -> str:

@@ -1,9 +1,10 @@
 """Retention: old deliveries are deleted in small transactions, so that captures go on meanwhile."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from leadapi import storage
 from leadapi.destinations.models import CANCELLED, Destination
@@ -61,8 +62,17 @@ def purge(now: datetime) -> Iterator[int]:
             deleted = DELETED_AT_ONCE
             while deleted == DELETED_AT_ONCE:
                 with storage.write() as tx:
-                    rows = tx.execute(statement, values).all()
-                    # A test belongs to one delivery.
-                    events.forget_tests(tx, [row.event_id for row in rows if row.type == events.TEST])
-                deleted = len(rows)
+                    deleted = _delete(tx, statement, values)
                 yield deleted
+
+
+def forget(tx: Connection, destination_id: int) -> None:
+    """Delete some deliveries of a deleted destination, as part of the transaction `tx`. `purge` deletes the rest."""
+    _delete(tx, _delete_orphans, {"of_destination": destination_id, "most": DELETED_AT_ONCE})
+
+
+def _delete(tx: Connection, statement: Any, values: Mapping[str, Any]) -> int:
+    rows = tx.execute(statement, values).all()
+    # A test belongs to one delivery.
+    events.forget_tests(tx, [row.event_id for row in rows if row.type == events.TEST])
+    return len(rows)

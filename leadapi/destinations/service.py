@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from leadapi import storage
 from leadapi.config import Settings
-from leadapi.destinations import chat, email, queue, webhook
+from leadapi.destinations import chat, email, queue, retention, webhook
 from leadapi.destinations.errors import (
     DestinationDisabled,
     DestinationFixed,
@@ -38,14 +38,13 @@ MOST_HEADERS = 10
 # How long the secret before a rotation signs along.
 ROTATION_TIME = timedelta(hours=24)
 SECRET_BYTES = 32
-# The setting that is a destination by itself.
 NOTIFY_EMAIL = "NOTIFY_EMAIL"
 
 _destinations = Destination.metadata.tables["destinations"]
 _this = _destinations.c.id == bindparam("destination_id")
 _one = select(_destinations).where(_this)
 _locked = _one.with_for_update()
-_of_setting = select(_destinations).where(_destinations.c.setting == NOTIFY_EMAIL).with_for_update()
+_of_setting = select(_destinations).where(_destinations.c.setting == NOTIFY_EMAIL)
 _count = select(func.count()).select_from(_destinations)
 _insert = insert(_destinations).returning(_destinations.c.id)
 _delete = delete(_destinations).where(_this)
@@ -136,6 +135,7 @@ def delete_destination(destination_id: int) -> None:
     with storage.write() as tx:
         _changeable(tx, _locked, destination_id)
         tx.execute(_delete, {"destination_id": destination_id})
+        retention.forget(tx, destination_id)
 
 
 def rotate_secret(destination_id: int) -> ShownDestination:
@@ -201,26 +201,34 @@ def replay_failed(destination_id: int, since: datetime) -> int:
     return queue.replay_failed(destination_id, since)
 
 
-def sync_settings(settings: Settings) -> None:
+def sync_settings(settings: Settings, *, enables: bool = True) -> None:
     """Create, change or delete the destination of NOTIFY_EMAIL, as the setting says.
 
-    If the service has disabled it, it is enabled again, because a start often follows a correction of the settings.
     Several processes may do this at the same time.
+
+    :param enables: whether to enable it again if the service has disabled it. A dispatcher does so when it starts,
+        because a start often follows a correction of the settings.
     """
     url = ""
     if settings.notify_email:
         url = KINDS[EMAIL].check(f"mailto:{','.join(map(quote, settings.notify_email))}", settings)
+    with storage.read() as connection:
+        row = connection.execute(_of_setting).one_or_none()
+    if row is None and url:
+        _create_for_setting(url)
+    elif row is not None and not url:
+        with storage.write() as tx:
+            tx.execute(_delete, {"destination_id": row.id})
+    elif row is not None and (row.url != url or (enables and row.disabled_reason)):
+        with storage.write() as tx:
+            _update(tx, row.id, {"url": url, "enabled": True, "disabled_reason": None, "failing_since": None})
+
+
+def _create_for_setting(url: str) -> None:
+    values = {"kind": EMAIL, "url": url, "events": _json(DEFAULT_EVENTS), "created_at": storage.now()}
     try:
         with storage.write() as tx:
-            row = tx.execute(_of_setting).one_or_none()
-            if row is None and url:
-                values = {"kind": EMAIL, "url": url, "events": _json(DEFAULT_EVENTS), "created_at": storage.now()}
-                tx.execute(_insert, values | {"setting": NOTIFY_EMAIL})
-            elif row is not None and not url:
-                tx.execute(_delete, {"destination_id": row.id})
-            elif row is not None and (row.url != url or row.disabled_reason):
-                values = {"url": url, "enabled": True, "disabled_reason": None, "failing_since": None}
-                _update(tx, row.id, values)
+            tx.execute(_insert, values | {"setting": NOTIFY_EMAIL})
     except IntegrityError as exc:
         # Another process has just created it.
         if storage.violated(exc) != "uq_destinations_setting":

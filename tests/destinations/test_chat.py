@@ -75,6 +75,16 @@ def test_a_service_without_titles_gets_all_in_one_text(receiver: Receiver) -> No
     ]
 
 
+def test_several_rooms_of_one_url_get_the_message_without_a_pause(receiver: Receiver) -> None:
+    began = time.monotonic()
+
+    assert send(receiver, "ntfy://{netloc}/sales/support") == Outcome()
+
+    assert {orjson.loads(request.body)["topic"] for request in receiver.requests} == {"sales", "support"}
+    # Apprise would wait for more than five seconds in between.
+    assert time.monotonic() - began < 3
+
+
 def test_an_erasure_is_one_line(receiver: Receiver) -> None:
     assert send(receiver, message=replace(MESSAGE, type="lead.erased", lead={"id": 12})) == Outcome()
 
@@ -162,7 +172,7 @@ def test_a_service_that_waits_before_it_repeats_a_request_is_left_at_the_deadlin
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kinds, "DEADLINE_SECONDS", 0.5)
-    # Matrix asks to be left alone for ten seconds, and Apprise waits.
+    # A Matrix server asks to be left alone for two seconds, and Apprise waits.
     receiver.answers = [response(429, b'{"retry_after_ms": 2000}', Content_Type="application/json")] * 2
 
     began = time.monotonic()

@@ -2,17 +2,21 @@
 
 import pytest
 from destinations.conftest import NewDestination, deliveries
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from conftest import Json, MakeApp, StoredLead, make_key
+from leadapi import storage
 
 
 def test_deleting_a_destination_deletes_its_deliveries(
-    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
+    app: Flask, client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
 ) -> None:
     new_destination()
     new_destination()
     stored_lead()
+    client.post("/destinations/1/test")
 
     response = client.delete("/destinations/1")
 
@@ -21,6 +25,9 @@ def test_deleting_a_destination_deletes_its_deliveries(
     assert client.get("/destinations/1/deliveries").status_code == 404
     assert client.post("/destinations/1/deliveries/1/replay").status_code == 404
     assert len(deliveries(client, 2)) == 1
+    with app.app_context(), storage.read() as connection:
+        assert connection.execute(text("SELECT destination_id FROM deliveries")).scalars().all() == [2]
+        assert connection.execute(text("SELECT type FROM events")).scalars().all() == ["lead.created"]
     # The id is not used again, so nobody else gets what was due.
     assert new_destination()["id"] == 3
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from leadapi.destinations import egress, email, kinds
 from leadapi.destinations.errors import UrlRefused
 from leadapi.destinations.kinds import Message, Outcome, Target
 from receivers import CERTIFICATE, Mailbox, mail_server, tls_of_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 SALES = Target(url="mailto:sales@example.com", headers={}, secrets=())
 LEAD = {
@@ -93,6 +96,22 @@ def test_people_get_the_lead_as_text_and_as_html(mailbox: Mailbox, new_settings:
     assert "Lee &amp; Sons &lt;b&gt;" in html
     assert 'href="https://leads.example.com/leads/12"' in html
     assert 'href="mailto:maria%40b%C3%BCcher.example"' in html
+
+
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_the_html_part_fits_its_window_and_has_dark_colours(page: "Page", width: int) -> None:
+    lead = {**LEAD, "full_name": "x" * 255, "message": "y" * 2000, "attributes": {"z" * 100: "https://" + "w" * 1000}}
+    mail = email.compose(["sales@example.com"], [MESSAGE, replace(MESSAGE, lead=lead)], settings("smtp://h"))
+    page.set_viewport_size({"width": width, "height": 800})
+
+    page.set_content(part(mail, "html"))
+
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    background = "getComputedStyle(document.querySelector('.card')).backgroundColor"
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(background) == "rgb(28, 34, 43)"
 
 
 def test_several_recipients_get_one_mail(mailbox: Mailbox, new_settings: NewSettings) -> None:

@@ -49,6 +49,34 @@ def test_the_setting_is_a_destination_by_itself(started: Any, new_lead: Any) -> 
     assert [each["type"] for each in deliveries(app.test_client(), shown["id"])] == ["lead.created"]
 
 
+def test_it_is_there_before_the_first_lead(make_app: MakeApp, database_url: str) -> None:
+    app = make_app(DATABASE_URL=database_url, NOTIFY_EMAIL="sales@example.com", **MAIL)
+
+    assert [each["url"] for each in listed(app)] == ["mailto:sales@example.com"]
+
+
+def test_a_database_without_the_schema_does_not_keep_the_service_from_starting(
+    make_app: MakeApp, empty_database_url: str
+) -> None:
+    environ = {"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "off", "NOTIFY_EMAIL": "sales@example.com", **MAIL}
+    app = make_app(**environ)
+    migrated = make_app(**environ | {"AUTO_MIGRATE": "on", "NOTIFY_EMAIL": "none"})
+
+    # As the first dispatcher does.
+    sync(app)
+
+    assert [each["url"] for each in listed(migrated)] == ["mailto:sales@example.com"]
+
+
+def test_only_a_dispatcher_enables_it_again(make_app: MakeApp, started: Any, database_url: str) -> None:
+    app = started("sales@example.com")
+    change_rows(app, "UPDATE destinations SET enabled = false, disabled_reason = 'auth'")
+
+    make_app(DATABASE_URL=database_url, NOTIFY_EMAIL="sales@example.com", **MAIL)
+
+    assert listed(app)[0]["disabled_reason"] == "auth"
+
+
 def test_without_the_setting_there_is_no_destination(started: Any) -> None:
     assert listed(started()) == []
 
@@ -116,6 +144,7 @@ def test_other_destinations_are_left_alone(started: Any) -> None:
 
 def test_many_workers_may_start_at_once(make_app: MakeApp, database_url: str) -> None:
     apps = [make_app(DATABASE_URL=database_url, NOTIFY_EMAIL="sales@example.com", **MAIL) for _ in range(4)]
+    change_rows(apps[0], "DELETE FROM destinations")
 
     at_once(4, lambda number: sync(apps[number]))
 

@@ -1,11 +1,14 @@
 """Webhooks: what a receiver gets, and what becomes of its answers."""
 
 import socket
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from io import BufferedIOBase
 
 import orjson
 import pytest
@@ -236,6 +239,22 @@ def test_an_attempt_ends_at_its_deadline_however_slow_the_receiver_is(
     assert short_deadline <= time.monotonic() - began < short_deadline + 0.4
 
 
+def test_an_attempt_ends_at_its_deadline_while_it_connects(short_deadline: float) -> None:
+    with ExitStack() as stack:
+        # The second connection that nobody accepts fills the queue, and later ones get no answer.
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        destination = Target(url=f"http://127.0.0.1:{full.getsockname()[1]}", headers={}, secrets=())
+        began = time.monotonic()
+        outcome = webhook.send(destination, [MESSAGE], PRIVATE)
+
+    assert outcome == Outcome(error="timeout")
+    assert time.monotonic() - began < short_deadline + 0.4
+
+
 def test_an_attempt_ends_at_its_deadline_during_a_handshake(short_deadline: float) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         destination = Target(url=f"https://127.0.0.1:{silent.getsockname()[1]}", headers={}, secrets=())
@@ -244,6 +263,20 @@ def test_an_attempt_ends_at_its_deadline_during_a_handshake(short_deadline: floa
 
     assert outcome == Outcome(error="timeout")
     assert time.monotonic() - began < short_deadline + 0.4
+
+
+def test_a_receiver_may_take_longer_to_answer_than_to_accept_a_connection(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "CONNECT_SECONDS", 0.2)
+
+    def slow(connection: BufferedIOBase) -> None:
+        threading.Event().wait(0.4)  # time has to pass: the timeout of the connection is what is tested
+        connection.write(response(200))
+
+    receiver.answers = [slow]
+
+    assert send(receiver) == Outcome(status=200, excerpt="ok")
 
 
 def test_of_a_large_answer_only_the_beginning_is_read(receiver: Receiver) -> None:
@@ -273,6 +306,24 @@ def test_a_name_that_does_not_exist_is_an_error_of_the_dns() -> None:
     destination = Target(url="https://nothing.invalid/", headers={}, secrets=(SECRET,))
 
     assert webhook.send(destination, [MESSAGE], PRIVATE) == Outcome(error="dns")
+
+
+def test_a_connection_that_is_closed_during_the_handshake_is_a_lost_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        # It reads, because closing with unread data would be a reset.
+        peer = threading.Thread(target=lambda: _read_and_close(closing))
+        peer.start()
+        destination = Target(url=f"https://127.0.0.1:{closing.getsockname()[1]}", headers={}, secrets=())
+        outcome = webhook.send(destination, [MESSAGE], PRIVATE)
+        peer.join()
+
+    assert outcome == Outcome(error="connection")
+
+
+def _read_and_close(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
 
 
 @pytest.fixture
