@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import config, errors, health, logs
+from leadapi.destinations import embedded, notify
+from leadapi.destinations.cli import commands as destinations_commands
+from leadapi.destinations.deliver import deliver_command
+from leadapi.destinations.views import blp as destinations
 from leadapi.idempotency import decorator as idempotency
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
@@ -27,8 +31,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     :raises leadapi.config.ConfigError: some settings are wrong; its message names each of them.
     """
     settings = config.load(environ)
+    config.ignore_proxies()
 
     app = Flask(__name__, static_folder=None)
+    app.extensions["settings"] = settings
     # Otherwise Werkzeug redirects /leads//1 to /leads/1.
     app.url_map.merge_slashes = False
     rest = api.init_app(app, settings)
@@ -45,9 +51,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     engines.init_app(app, settings)
     transactions.init_app(app, settings)
     schema.init_app(app, settings)
+    embedded.init_app(app, settings)
+    notify.init_app(app, settings)
     app.cli.add_command(db_commands)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)
+    app.cli.add_command(deliver_command)
+    app.cli.add_command(destinations_commands)
     outages.init_app(app)
     errors.init_app(app, rest.document)
     idempotency.init_app(app, settings, rest.document)
@@ -58,5 +68,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     rest.register_blueprint(leads)
     rest.register_blueprint(stats)
     rest.register_blueprint(forms)
+    rest.register_blueprint(destinations)
     rest.register_blueprint(health.blp)
     return app

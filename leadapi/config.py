@@ -18,11 +18,15 @@ from leadapi.config_fields import IN_MEMORY as IN_MEMORY  # noqa: PLC0414  # oth
 from leadapi.config_fields import (
     NONE,
     DatabaseUrl,
+    MailAddress,
+    MailRecipients,
     Origins,
     PublicUrl,
     RateLimits,
     RedisUrl,
     ScriptName,
+    SmtpServer,
+    SmtpUrl,
     Switch,
     Urls,
     WholeNumber,
@@ -66,6 +70,12 @@ class Settings:
     public_url: str
     # A path without a slash at its end, or an empty text.
     script_name: str
+    # `embedded` or `external`.
+    delivery: str
+    webhook_allow_private: bool
+    smtp_url: SmtpServer | None
+    mail_from: str | None
+    notify_email: tuple[str, ...]
     # Sentences about settings that are valid but probably a mistake.
     warnings: tuple[str, ...] = ()
 
@@ -130,6 +140,20 @@ class SettingsSchema(Schema):
     REDIS_URL = RedisUrl(load_default=NONE)
     PUBLIC_URL = PublicUrl(load_default=NONE)
     SCRIPT_NAME = ScriptName(load_default=NONE)
+    DELIVERY = fields.String(
+        load_default="embedded",
+        validate=validate.OneOf(["embedded", "external"], error="must be embedded or external."),
+    )
+    WEBHOOK_ALLOW_PRIVATE = Switch(load_default="off")
+    SMTP_URL = SmtpUrl(load_default=NONE)
+    MAIL_FROM = MailAddress(load_default=NONE)
+    NOTIFY_EMAIL = MailRecipients(load_default=NONE)
+
+    @validates_schema(skip_on_field_errors=False)
+    def check_mail(self, values: dict[str, Any], **kwargs: Any) -> None:
+        """Require an SMTP_URL for NOTIFY_EMAIL. Invalid values are not in `values`."""
+        if values.get("NOTIFY_EMAIL") and "SMTP_URL" in values and values["SMTP_URL"] is None:
+            raise ValidationError("needs SMTP_URL, the server that sends the mail.", "NOTIFY_EMAIL")
 
     @validates_schema(skip_on_field_errors=False)
     def check_secret(self, values: dict[str, Any], **kwargs: Any) -> None:
@@ -169,6 +193,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if values["AUTH"] is None:
         # A local service is for trying out, without keys.
         values["AUTH"] = values["ENV"] != "local"
+    if values["MAIL_FROM"] is None and values["SMTP_URL"]:
+        # Most servers accept the account's own address, or a recipient of theirs, as the sender.
+        user = values["SMTP_URL"].user or ""
+        values["MAIL_FROM"] = user if "@" in user else next(iter(values["NOTIFY_EMAIL"]), None)
     if values["FORM_SECRET"] == NONE:
         values["FORM_SECRET"] = None
     for name, limit in (("RATE_LIMIT_CAPTURE", "60/minute"), ("RATE_LIMIT_API", "600/minute")):
@@ -184,6 +212,14 @@ def hide_script_name() -> None:
     read it already and serves both.
     """
     os.environ.pop("SCRIPT_NAME", None)
+
+
+def ignore_proxies() -> None:
+    """Keep requests, by which Apprise sends, from using the proxies of the environment.
+
+    A proxy would connect to the addresses that the guard of outgoing connections refuses.
+    """
+    os.environ["no_proxy"] = "*"
 
 
 def _environment(from_file: Mapping[str, str]) -> dict[str, str]:

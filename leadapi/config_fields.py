@@ -3,10 +3,12 @@
 import os
 import re
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
+from email_validator import EmailNotValidError, validate_email
 from limits import RateLimitItem, parse_many
 from marshmallow import ValidationError, fields
 from sqlalchemy.engine import URL, make_url
@@ -198,3 +200,85 @@ class ScriptName(fields.Field[str]):
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", value):
             raise self.make_error("invalid")
         return str(value).rstrip("/")
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """The server that sends mail.
+
+    :param is_tls: whether the connection is encrypted from its beginning (smtps://).
+    :param requires_starttls: whether a server that does not offer STARTTLS is refused.
+    """
+
+    host: str
+    port: int
+    user: str | None
+    password: str | None = field(repr=False)
+    is_tls: bool
+    requires_starttls: bool
+
+
+class SmtpUrl(fields.Field[SmtpServer | None]):
+    """The URL of an SMTP server, or `none`."""
+
+    # Messages contain no URL, because it can contain a password.
+    default_error_messages = {
+        "invalid": "must be none or a URL such as smtp://user:password@mail.example.com:587 or smtps://…,"
+        " with ?starttls=optional for a server without encryption."
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> SmtpServer | None:
+        if value == NONE:
+            return None
+        try:
+            url = urlsplit(value)
+            port = url.port
+        except ValueError as exc:
+            raise self.make_error("invalid") from exc
+        query = parse_qs(url.query, keep_blank_values=True)
+        starttls = query.pop("starttls", ["required"])
+        if (
+            url.scheme not in ("smtp", "smtps")
+            or not url.hostname
+            or port == 0
+            or query
+            or url.fragment
+            or url.path not in ("", "/")
+            or starttls not in (["required"], ["optional"])
+        ):
+            raise self.make_error("invalid")
+        is_tls = url.scheme == "smtps"
+        user, password = (unquote(text) if text else None for text in (url.username, url.password))
+        requires_starttls = not is_tls and starttls == ["required"]
+        return SmtpServer(url.hostname, port or (465 if is_tls else 587), user, password, is_tls, requires_starttls)
+
+
+class MailRecipients(fields.Field[tuple[str, ...]]):
+    """Addresses in ASCII, separated by commas; `none` for none."""
+
+    most = 50
+    default_error_messages = {
+        "invalid": "must be none or at most 50 email addresses separated by commas, with only ASCII before each @."
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if value == NONE:
+            return ()
+        try:
+            addresses = [validate_email(address.strip(), check_deliverability=False) for address in value.split(",")]
+        except EmailNotValidError as exc:
+            raise self.make_error("invalid") from exc
+        found = tuple(dict.fromkeys(address.ascii_email for address in addresses))
+        if None in found or len(found) > self.most:
+            raise self.make_error("invalid")
+        return found
+
+
+class MailAddress(MailRecipients):
+    """One address in ASCII, or `none`."""
+
+    most = 1
+    default_error_messages = {"invalid": "must be none or one email address, with only ASCII before its @."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return next(iter(super()._deserialize(value, attr, data, **kwargs)), None)

@@ -5,6 +5,16 @@ from http import HTTPStatus
 
 from flask import Flask
 
+from leadapi.destinations.errors import (
+    DeliveryMissing,
+    DestinationDisabled,
+    DestinationFixed,
+    DestinationMissing,
+    HeadersRefused,
+    NotReplayable,
+    SecretMissing,
+    UrlRefused,
+)
 from leadapi.idempotency.errors import KeyMalformed, KeyReused, RequestRunning
 from leadapi.keys.errors import KeyMissing, KeyRefused, ScopeMissing
 from leadapi.keys.openapi import REALM
@@ -24,11 +34,19 @@ STATUS: dict[Exception, HTTPStatus] = {
     ScopeMissing("read"): HTTPStatus.FORBIDDEN,
     LeadMissing(): HTTPStatus.NOT_FOUND,
     StampsOff(): HTTPStatus.NOT_FOUND,
+    DestinationMissing(): HTTPStatus.NOT_FOUND,
+    DeliveryMissing(): HTTPStatus.NOT_FOUND,
     EmailTaken(): HTTPStatus.CONFLICT,
     RequestRunning(): HTTPStatus.CONFLICT,
+    DestinationDisabled(): HTTPStatus.CONFLICT,
+    DestinationFixed("NOTIFY_EMAIL"): HTTPStatus.CONFLICT,
+    SecretMissing(): HTTPStatus.CONFLICT,
+    NotReplayable(): HTTPStatus.CONFLICT,
     LeadChanged(): HTTPStatus.PRECONDITION_FAILED,
     KeyReused(): HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyAttributes(): HTTPStatus.UNPROCESSABLE_ENTITY,
+    UrlRefused("Must begin with https://."): HTTPStatus.UNPROCESSABLE_ENTITY,
+    HeadersRefused("Only a webhook has headers."): HTTPStatus.UNPROCESSABLE_ENTITY,
     LeadsUnsettled(): HTTPStatus.SERVICE_UNAVAILABLE,
     StreamsBusy(): HTTPStatus.SERVICE_UNAVAILABLE,
     SchemaNotCurrent(): HTTPStatus.SERVICE_UNAVAILABLE,

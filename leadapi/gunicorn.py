@@ -12,6 +12,7 @@ from typing import Any
 
 from leadapi import logs
 from leadapi.config import IN_MEMORY, ConfigError, hide_script_name, load
+from leadapi.destinations import embedded
 from leadapi.storage import db
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # gunicorn creates its file there safely
@@ -69,3 +70,13 @@ def post_fork(_server: Any, worker: Any) -> None:
     hide_script_name()
     with app.app_context():
         db.engine.dispose(close=False)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Deliver events in each worker, where DELIVERY says so."""
+    embedded.start(worker.app.wsgi())
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Let other processes have the deliveries that this worker has not finished."""
+    embedded.stop(worker.app.wsgi())

@@ -39,7 +39,10 @@ def dict_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"lines": {"()": StdoutHandler, "formatter": "json"}},
+        "handlers": {
+            "lines": {"()": StdoutHandler, "formatter": "json"},
+            "nowhere": {"class": "logging.NullHandler"},
+        },
         "root": {"level": "WARNING", "handlers": ["lines"]},
         "loggers": {
             "leadapi": {"level": level, **own},
@@ -48,6 +51,8 @@ def dict_config(level: str) -> dict[str, Any]:
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             # waitress warns of every request that waits for a thread.
             "waitress.queue": {"level": "CRITICAL", "handlers": [], "propagate": False},
+            # Apprise logs what it sends, and where to.
+            "apprise": {"level": "WARNING", "handlers": ["nowhere"], "propagate": False},
         },
     }
 

@@ -32,7 +32,7 @@ SHARED = {"browser", "run"}
 MARKER = run_log.MARKER
 # A test is slow if one of its fixtures or parameters has one of these names: it starts a server, a browser or Redis,
 # or uses PostgreSQL.
-SLOW = {"page", "postgres", "postgresql", "process", "redis", "run", "serve"}
+SLOW = {"deliver", "page", "postgres", "postgresql", "process", "redis", "run", "serve"}
 
 DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
 BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"

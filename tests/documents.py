@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jsonschema_rs import Draft202012Validator
+from werkzeug.test import TestResponse
 
 from conftest import Json
 
@@ -55,3 +56,16 @@ def faults(document: Json, schema: Json, value: Any) -> list[str]:
     }
     closed = {"components": {**document["components"], "schemas": schemas}}
     return [f"{error.instance_path}: {error.message}" for error in validator(closed, schema).iter_errors(value)]
+
+
+def assert_documented(document: Json, response: TestResponse, path: str | None = None) -> None:
+    """The body and the headers have the form that the document gives for this status."""
+    operation = document["paths"][path or response.request.path][response.request.method.lower()]
+    documented = answers(document, operation)[response.status_code]
+    if response.data:
+        assert faults(document, documented["content"][response.mimetype]["schema"], response.json) == []
+    for name, header in documented["headers"].items():
+        told = resolve(document, header)
+        value = response.headers.get(name, type=json_or_text)
+        assert value is not None or not told.get("required")
+        assert value is None or faults(document, told["schema"], value) == []

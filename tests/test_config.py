@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 from conftest import body
 from leadapi import config, create_app
 from leadapi.config import ConfigError
+from leadapi.config_fields import SmtpServer
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,11 @@ def test_every_setting_has_a_default(folder: Path) -> None:
         redis_url=None,
         public_url="",
         script_name="",
+        delivery="embedded",
+        webhook_allow_private=False,
+        smtp_url=None,
+        mail_from=None,
+        notify_email=(),
     )
 
 
@@ -70,6 +76,11 @@ def test_every_setting_can_be_given(folder: Path) -> None:
             "REDIS_URL": "rediss://:secret@redis.example.com:6380/1",
             "PUBLIC_URL": "https://www.example.com:8443/leadapi/",
             "SCRIPT_NAME": "/leadapi/",
+            "DELIVERY": "external",
+            "WEBHOOK_ALLOW_PRIVATE": "on",
+            "SMTP_URL": "smtps://zebedee%40example.com:secret@mail.example.com:8465",
+            "MAIL_FROM": "leads@example.com",
+            "NOTIFY_EMAIL": "sales@example.com, boss@EXAMPLE.com",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -86,6 +97,19 @@ def test_every_setting_can_be_given(folder: Path) -> None:
     assert settings.redis_url == "rediss://:secret@redis.example.com:6380/1"
     assert (settings.public_url, settings.script_name) == ("https://www.example.com:8443/leadapi", "/leadapi")
     assert "secret" not in repr(settings)
+    assert (settings.delivery, settings.webhook_allow_private) == ("external", True)
+    assert settings.smtp_url == SmtpServer(
+        host="mail.example.com",
+        port=8465,
+        user="zebedee@example.com",
+        password="secret",
+        is_tls=True,
+        requires_starttls=False,
+    )
+    assert (settings.mail_from, settings.notify_email) == (
+        "leads@example.com",
+        ("sales@example.com", "boss@example.com"),
+    )
     assert (settings.min_fill_seconds, settings.form_secret) == (3, "secret of 32 characters or more.")
     assert settings.redirect_urls == ("https://www.example.com/thanks?a=1#top", "http://localhost:3000/")
     assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,16 +15,20 @@ import pytest
 
 from conftest import Json
 from leadapi.config import SettingsSchema, load
-from servers import ROOT, Server
+from servers import ROOT, Server, free_port, wait_until_listening
 
 README = ROOT / "README.md"
 GUIDE = ROOT / "leadapi/guide"
 TOURS = [page for page in (README, *sorted(GUIDE.glob("*.md"))) if "```console\n" in page.read_text()]
 
-# These differ in every run. A page always shows the same time and the same duration.
+# These differ in every run. A page always shows the same time and the same durations.
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DURATION = re.compile(r"\d+\.\d seconds")
-TAG = re.compile('"[0-9a-f]{24}"')
+MILLISECONDS = re.compile(r'\d+(?= ms)|(?<="duration_ms":)\d+')
+# Later commands refer to these: ETags, and secrets of webhooks.
+TAG = re.compile('"[0-9a-f]{24}"|whsec_[A-Za-z0-9+/]{43}=')
+# Where the receivers in the guide listen.
+RECEIVER_PORT = "9000"
 
 Run = Callable[[str], str]
 
@@ -55,26 +60,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Iterator[Run]:
     """A function that runs a command as a reader would. All pages share one server."""
-    # The tour of forms.md needs this setting. The other tours do not depend on it.
-    server = Server({"REDIRECT_URLS": "https://www.example.com/thanks"}, folder)
+    # The tours of forms.md and of destinations.md need these settings. The other tours do not depend on them.
+    server = Server({"REDIRECT_URLS": "https://www.example.com/thanks", "WEBHOOK_ALLOW_PRIVATE": "on"}, folder)
+    port = free_port()
+    groups = []
     inherited = {name: os.environ[name] for name in ("COVERAGE_PROCESS_START", "COVERAGE_DATA") if name in os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = inherited | {"PATH": path, "PYTHONPATH": str(ROOT), "FLASK_APP": "wsgi"}
 
     def run(command: str) -> str:
-        command = command.replace("http://127.0.0.1:8000", server.url)
-        done = subprocess.run(
+        command = command.replace("http://127.0.0.1:8000", server.url).replace(RECEIVER_PORT, str(port))
+        done = subprocess.Popen(
             ["bash", "-c", command],
             cwd=folder,
             env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        return done.stdout
+        output, _ = done.communicate()
+        if command.endswith("&"):
+            groups.append(done.pid)
+            wait_until_listening(port)
+        return output.replace(str(port), RECEIVER_PORT)
 
     yield run
+    for group in groups:
+        os.killpg(group, signal.SIGKILL)
     server.stop()
     print(*server.lines, sep="\n")  # noqa: T201  # the log of a test is checked, see run_log.py
 
@@ -104,7 +117,7 @@ def test_a_tour_shows_real_answers(page: Path, run: Run, folder: Path) -> None:
         answer = run(with_tags(command, real_tags))
         real_tags |= zip(TAG.findall(shown), TAG.findall(answer), strict=False)
         answer = with_tags(answer, {real: tag for tag, real in real_tags.items()})
-        answer = DURATION.sub("0.1 seconds", TIME.sub("2026-02-28T10:00:00Z", answer))
+        answer = DURATION.sub("0.1 seconds", TIME.sub("2026-02-28T10:00:00Z", MILLISECONDS.sub("12", answer)))
         assert answer.rstrip("\n") == shown.rstrip("\n"), command
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, String, Text
+from sqlalchemy import Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from leadapi.storage import Base, Identity, UTCDateTime
@@ -27,3 +27,5 @@ class Event(Base):
     actor: Mapped[str | None] = mapped_column(String(40))
     # JSON, as the API shows it.
     data: Mapped[str] = mapped_column(Text)
+    # Whether destinations are told of it: see migrations/delivery_triggers.py. Those of an import are not.
+    announced: Mapped[bool] = mapped_column(server_default=text("true"))

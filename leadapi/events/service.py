@@ -17,15 +17,19 @@ REPEATED = "lead.repeated"
 UPDATED = "lead.updated"
 ERASED = "lead.erased"
 NOTED = "lead.noted"
+# Sent to one destination, to try it out. It belongs to no lead.
+TEST = "lead.test"
+NO_LEAD = 0
 # Anybody may repeat a lead, as often as the rate limit lets them. Each lead keeps so many of these events.
 MOST_REPEATED = 1000
 
 events = Event.metadata.tables["events"]
 
-COLUMNS = ("lead_id", "type", "created_at", "actor", "data")
+COLUMNS = ("lead_id", "type", "created_at", "actor", "data", "announced")
 _insert = RowsInsert(events, COLUMNS)
 _insert_one = insert(events).returning(events.c.id)
 _delete = delete(events).where(events.c.lead_id == bindparam("lead_id"))
+_delete_tests = delete(events).where(events.c.id.in_(bindparam("ids", expanding=True)), events.c.type == TEST)
 _of_leads = events.c.lead_id.in_(bindparam("lead_ids", expanding=True))
 # The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
 _many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MOST_REPEATED)
@@ -44,6 +48,15 @@ _data = select(events.c.data).where(
     events.c.type == bindparam("type"),
     events.c.data.contains(bindparam("part")),
 )
+_stored = (events.c.id, events.c.lead_id, events.c.type, events.c.created_at, events.c.data)
+_by_id = select(*_stored).where(events.c.id.in_(bindparam("ids", expanding=True)))
+_changes = select(*_stored).where(
+    events.c.lead_id == bindparam("lead_id"),
+    events.c.type.in_((REPEATED, UPDATED)),
+    ~events.c.data.contains('"changes":{}'),
+)
+_changes_after = _changes.where(events.c.id > bindparam("event_id")).order_by(events.c.id.desc())
+_change_before = _changes.where(events.c.id <= bindparam("event_id")).order_by(events.c.id.desc()).limit(1)
 _page = (
     select(events.c.id, events.c.type, events.c.created_at, events.c.actor, events.c.data, _count.scalar_subquery())
     .where(events.c.lead_id == bindparam("lead_id"), events.c.id > bindparam("after"))
@@ -59,6 +72,7 @@ class NewEvent:
 
     :param actor: the id of the key that did it, or None.
     :param data: a JSON object, as clients will see it.
+    :param announced: whether destinations are told of it.
     """
 
     lead_id: int
@@ -66,6 +80,21 @@ class NewEvent:
     created_at: datetime
     actor: str | None
     data: str = "{}"
+    announced: bool = True
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as it was recorded.
+
+    :param data: as clients see it; see `leads/event_schemas.py`.
+    """
+
+    id: int
+    lead_id: int
+    type: str
+    time: datetime
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,6 +145,39 @@ def find_data(tx: Connection, lead_id: int, *, type: str, part: str) -> list[dic
     """
     rows = tx.scalars(_data, {"lead_id": lead_id, "type": type, "part": part})
     return [orjson.loads(data) for data in rows]
+
+
+def find_events(tx: Connection, ids: Sequence[int]) -> dict[int, StoredEvent]:
+    """The events with these ids that exist, by id."""
+    return {row.id: _event(row) for row in tx.execute(_by_id, {"ids": ids})}
+
+
+def changes_after(tx: Connection, event: StoredEvent) -> list[StoredEvent]:
+    """The events that changed the lead of this event after it, newest first."""
+    return [_event(row) for row in tx.execute(_changes_after, {"lead_id": event.lead_id, "event_id": event.id})]
+
+
+def last_change(tx: Connection, event: StoredEvent) -> StoredEvent | None:
+    """The last event that changed the lead, up to this event; None if there is none."""
+    row = tx.execute(_change_before, {"lead_id": event.lead_id, "event_id": event.id}).one_or_none()
+    return _event(row) if row else None
+
+
+def record_test(tx: Connection, data: str, time: datetime) -> int:
+    """Write a `TEST` event, as part of the transaction `tx`, and return its id. No destination is told of it."""
+    values = {"lead_id": NO_LEAD, "type": TEST, "created_at": time, "actor": None, "data": data, "announced": False}
+    event_id: int = tx.execute(_insert_one, values).scalar_one()
+    return event_id
+
+
+def forget_tests(tx: Connection, ids: Sequence[int]) -> None:
+    """Delete `TEST` events, as part of the transaction `tx`."""
+    if ids:
+        tx.execute(_delete_tests, {"ids": ids})
+
+
+def _event(row: Any) -> StoredEvent:
+    return StoredEvent(row.id, row.lead_id, row.type, row.created_at, orjson.loads(row.data))
 
 
 def list_events(lead_id: int, *, limit: int, offset: int = 0, after: int | None = None) -> EventPage:

@@ -183,7 +183,7 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     :return: the inserted leads, by the key of the address.
     """
     rows = [_row(new, key, time) for key, new in new_leads.items()]
-    values = {"time": time_text(time), "actor": by.key_id}
+    values = {"time": time_text(time), "actor": by.key_id, "announced": not by.is_silent}
     left_out = any(new.left_out for new in new_leads.values())
     if tx.dialect.name == "postgresql" and not left_out:
         return _by_key(tx.execute(queries.insert_and_record, {**values, **parameters(tx, queries.STORED, rows)}).all())
@@ -248,7 +248,7 @@ def _quarantine(tx: Connection, quarantined: Sequence[tuple[NewLead, str]], time
 
 
 def _event(type: str, lead_id: int, by: Caller, time: datetime, data: str) -> NewEvent:  # noqa: A002  # the column's name
-    return NewEvent(lead_id=lead_id, type=type, created_at=time, actor=by.key_id, data=data)
+    return NewEvent(lead_id=lead_id, type=type, created_at=time, actor=by.key_id, data=data, announced=not by.is_silent)
 
 
 class _States:

@@ -1,27 +1,12 @@
 """Leads in the OpenAPI document: examples, response headers and links."""
 
-from typing import Any
-
 import orjson
 
-from leadapi.leads.models import SHOWN
+from leadapi.leads.representations import EXAMPLE
 from leadapi.web.openapi import Document
 
-NEW_LEAD = {
-    "full_name": "John Doe",
-    "email": "john@example.com",
-    "company": "Example Inc",
-    "message": "Interested in product",
-    "source": "landing-page",
-}
-LEAD: dict[str, Any] = dict.fromkeys(SHOWN) | {
-    "id": 1,
-    **NEW_LEAD,
-    "created_at": "2026-02-28T10:00:00Z",
-    "status": "new",
-    "attributes": {},
-    "updated_at": "2026-02-28T10:00:00Z",
-}
+LEAD = EXAMPLE
+NEW_LEAD = {name: LEAD[name] for name in ("full_name", "email", "company", "message", "source")}
 VERDICTS = [
     {"status": 201, "lead": LEAD},
     {"status": 409, "detail": "Lead with this email already exists."},
@@ -52,12 +37,6 @@ TAKEN = {
     "description": "Where the lead with this address is; only for callers who may read leads.",
     "schema": {"type": "string", "format": "uri-reference"},
     "example": "/leads/1",
-}
-NEXT = {
-    "description": "The next page (RFC 8288), relative to the requested URL, or absolute where `PUBLIC_URL` is set;"
-    " absent on the last one.",
-    "schema": {"type": "string"},
-    "example": '<?limit=50&after=AAAAAAAAADI>; rel="next"',
 }
 NAME = {
     "description": "A name for the file.",

@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     BindParameter,
+    Boolean,
     ColumnElement,
     FunctionElement,
     Select,
@@ -165,14 +166,19 @@ inserting = RowsInsert(leads, STORED, conflict="email_key", returning=[leads.c.i
 _time: BindParameter[str] = bindparam("time", type_=Text)
 _created = literal(events.CREATED, Text)
 _actor: BindParameter[str] = bindparam("actor", type_=Text)
+_announced: BindParameter[bool] = bindparam("announced", type_=Boolean)
 # The events of inserted leads, on SQLite: it has one writer at a time, and a new id is larger than all before.
 record_inserted = events.recording(
-    select(leads.c.id, _created, _time, _actor, lead_json).where(leads.c.id >= bindparam("first")).order_by(leads.c.id)
+    select(leads.c.id, _created, _time, _actor, lead_json, _announced)
+    .where(leads.c.id >= bindparam("first"))
+    .order_by(leads.c.id)
 )
 # On PostgreSQL, the insert and its events are one statement: one round trip (.github/decisions/0005).
 _new = inserting.statements["postgresql"].cte("new")
 insert_and_record = select(_new.c.id, _new.c.email_key, _new.c.json).add_cte(
-    events.recording(select(_new.c.id, _created, cast(_time, UTCDateTime), _actor, _new.c.json)).cte("recorded")
+    events.recording(select(_new.c.id, _created, cast(_time, UTCDateTime), _actor, _new.c.json, _announced)).cte(
+        "recorded"
+    )
 )
 updating = RowsUpdate(leads, [*MERGED, "email_key", "updated_at"])
 ids_by_key = select(leads.c.id, leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))

@@ -8,6 +8,20 @@ import orjson
 
 from leadapi.leads.models import SHOWN
 
+# The lead in the OpenAPI document and in the test events of destinations.
+EXAMPLE: dict[str, Any] = dict.fromkeys(SHOWN) | {
+    "id": 1,
+    "full_name": "John Doe",
+    "email": "john@example.com",
+    "company": "Example Inc",
+    "message": "Interested in product",
+    "source": "landing-page",
+    "created_at": "2026-02-28T10:00:00Z",
+    "status": "new",
+    "attributes": {},
+    "updated_at": "2026-02-28T10:00:00Z",
+}
+
 
 class ShownLead(NamedTuple):
     """A lead as clients see it: the content of every answer that has one lead, and of its events."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, validate
 
 from leadapi.leads.emails import domains_to_encode
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
@@ -11,7 +11,6 @@ from leadapi.leads.forms import to_body
 from leadapi.web.fields import (
     MAX_FIELDS,
     MAX_ID,
-    ArgsSchema,
     BodySchema,
     Choice,
     Constant,
@@ -24,6 +23,7 @@ from leadapi.web.fields import (
     Paragraphs,
     QueryInstant,
     ShownSchema,
+    SortedArgsSchema,
 )
 
 ATTRIBUTES_TOGETHER = f"At most {MAX_ATTRIBUTES_BYTES // 1024} KiB together, as JSON."
@@ -177,7 +177,7 @@ class LeadVerdictsSchema(ShownSchema):
     )
 
 
-class LeadFilterArgsSchema(ArgsSchema):
+class LeadFilterArgsSchema(SortedArgsSchema):
     """Filters and order of leads."""
 
     email = QueryEmail(metadata={"description": "The lead with this address, in any spelling."})
@@ -185,17 +185,6 @@ class LeadFilterArgsSchema(ArgsSchema):
     status = Status(metadata={"description": "Those with this status."})
     created_from = QueryInstant(metadata={"description": "Those captured at this time or later."})
     created_to = QueryInstant(metadata={"description": "Those captured at this time or earlier."})
-    sort = fields.String(
-        load_default="id",
-        validate=validate.OneOf(["id", "-id"]),
-        metadata={"description": "Oldest first, or newest first with -id."},
-    )
-
-    @post_load
-    def name_the_order(self, args: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Turn the sort into the argument of the service."""
-        args["descending"] = args.pop("sort") == "-id"
-        return args
 
 
 class LeadListArgsSchema(LeadFilterArgsSchema):

@@ -12,13 +12,15 @@ from sqlalchemy.exc import IntegrityError
 
 from leadapi import storage
 from leadapi.events import service as events
-from leadapi.events.service import EventPage, NewEvent
+from leadapi.events.service import EventPage, NewEvent, StoredEvent
 from leadapi.idempotency import service as idempotency
 from leadapi.keys.service import Caller
 from leadapi.leads import queries
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, LeadsUnsettled
 from leadapi.leads.merging import changed_row, differences, left_out
+from leadapi.leads.models import SHOWN
+from leadapi.leads.representations import EXAMPLE as EXAMPLE  # noqa: PLC0414  # destinations send it as a test
 from leadapi.leads.representations import ShownLead, shown
 from leadapi.quarantine import service as quarantine
 
@@ -176,6 +178,26 @@ def erase_lead(lead_id: int, *, by: Caller, condition: Condition | None = None) 
             tx.execute(queries.sweep)
         events.record(tx, [_event(events.ERASED, lead_id, by)])
     storage.checkpoint(storage.db.engine)
+
+
+def lead_at(tx: Connection, event: StoredEvent) -> dict[str, Any] | None:
+    """The visible fields of a lead as they were right after an event that created, repeated or updated it.
+
+    :return: None if the lead was erased meanwhile.
+    """
+    if event.type == events.CREATED:
+        return {name: event.data[name] for name in SHOWN if name in event.data}
+    json = tx.execute(queries.one, {"lead_id": event.lead_id}).scalar_one_or_none()
+    if json is None:
+        return None
+    lead = ShownLead(event.lead_id, json).fields
+    later = events.changes_after(tx, event)
+    for change in later:
+        lead |= {name: values["from"] for name, values in change.data["changes"].items()}
+    if later:
+        last = events.last_change(tx, event)
+        lead["updated_at"] = f"{last.time:%Y-%m-%dT%H:%M:%SZ}" if last else lead["created_at"]
+    return lead
 
 
 def list_events(lead_id: int, **part: Any) -> EventPage:

@@ -36,6 +36,7 @@ from leadapi.web.negotiation import (
     resolution,
     tagged,
 )
+from leadapi.web.openapi import NEXT
 from leadapi.web.parsing import InvalidFields, flat
 
 blp = Blueprint("leads", __name__, url_prefix="/leads", description="People who asked to be contacted")
@@ -74,9 +75,7 @@ class LeadsView(MethodView):
     )
     @blp.requires("read")
     @blp.arguments(schemas.LeadListArgsSchema(), location="query")
-    @blp.response(
-        200, schemas.LeadPageSchema, example={"total": 1, "items": [openapi.LEAD]}, headers={"Link": openapi.NEXT}
-    )
+    @blp.response(200, schemas.LeadPageSchema, example={"total": 1, "items": [openapi.LEAD]}, headers={"Link": NEXT})
     @blp.refuses(422, 500, 503)
     def get(self, args: dict[str, Any]) -> Response:
         """List leads"""
@@ -172,9 +171,7 @@ class LeadEventsView(MethodView):
     @blp.doc(operationId="listLeadEvents")
     @blp.requires("read")
     @blp.arguments(EventListArgsSchema(), location="query")
-    @blp.response(
-        200, LeadEventPageSchema, example={"total": 1, "items": [openapi.EVENT]}, headers={"Link": openapi.NEXT}
-    )
+    @blp.response(200, LeadEventPageSchema, example={"total": 1, "items": [openapi.EVENT]}, headers={"Link": NEXT})
     @blp.refuses(404, 422, 500, 503)
     def get(self, args: dict[str, Any], lead_id: int) -> tuple[dict[str, Any], dict[str, str]]:
         """List what happened to a lead"""

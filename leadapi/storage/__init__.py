@@ -2,6 +2,7 @@
 
 from leadapi.storage.engines import db
 from leadapi.storage.transactions import (
+    UNAVAILABLE,
     DatabaseUnavailable,
     StreamsBusy,
     Transaction,
@@ -17,6 +18,7 @@ from leadapi.storage.types import Base, Identity, UTCDateTime
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 __all__ = [
+    "UNAVAILABLE",
     "Base",
     "DatabaseUnavailable",
     "Identity",

@@ -1,6 +1,7 @@
 """The behaviour that the commands of all features share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -17,17 +18,31 @@ class DatabaseGroup(AppGroup):
     """Commands that say in one sentence that the database does not answer."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _database_errors_as_sentences():
             return super().invoke(ctx)
-        except (OperationalError, ProgrammingError, DatabaseUnavailable, WriteLockUnavailable) as exc:
-            if isinstance(exc, DBAPIError) and schema.lacks_schema(exc):
-                raise click.ClickException(str(schema.SchemaNotCurrent())) from exc
-            if isinstance(exc, ProgrammingError):
-                raise
-            cause = getattr(exc, "orig", None) or exc
-            raise click.ClickException(f"The database cannot answer: {cause}") from exc
-        except (CommandError, schema.SchemaNotCurrent) as exc:
-            raise click.ClickException(str(exc)) from exc
+
+
+class DatabaseCommand(click.Command):
+    """A command outside of a group that does so."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _database_errors_as_sentences():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _database_errors_as_sentences() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, ProgrammingError, DatabaseUnavailable, WriteLockUnavailable) as exc:
+        if isinstance(exc, DBAPIError) and schema.lacks_schema(exc):
+            raise click.ClickException(str(schema.SchemaNotCurrent())) from exc
+        if isinstance(exc, ProgrammingError):
+            raise
+        cause = getattr(exc, "orig", None) or exc
+        raise click.ClickException(f"The database cannot answer: {cause}") from exc
+    except (CommandError, schema.SchemaNotCurrent) as exc:
+        raise click.ClickException(str(exc)) from exc
 
 
 def show_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

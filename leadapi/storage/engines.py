@@ -34,7 +34,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     if url.database not in IN_MEMORY:
         options |= {
             "poolclass": QueuePool,
-            "pool_size": settings.threads,
+            # One for each thread that answers requests, and one for a dispatcher of deliveries.
+            "pool_size": settings.threads + 1,
             "max_overflow": 0,
             "pool_timeout": WAIT_SECONDS,
         }

@@ -49,6 +49,10 @@ class DatabaseUnavailable(Exception):
         super().__init__("the database did not answer, and another request is trying it")
 
 
+# The database cannot answer now, whatever is asked.
+UNAVAILABLE = (*UNREACHABLE, DatabaseUnavailable, WriteLockUnavailable)
+
+
 class StreamsBusy(Exception):
     """As many streams are open as this process may have at a time."""
 
@@ -87,6 +91,8 @@ class Breaker:
 def init_app(app: Flask, settings: Settings) -> None:
     """Give the app its breakers, one for connecting and one for SQLite's write lock, and its number of streams."""
     app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
+    # Called after each commit of `write`. A feature may replace it with something as quick.
+    app.extensions["after_commit"] = threading.Event().set
     # All threads share the connection to a database in memory, and the pool rolls back when one of them is done.
     with app.app_context():
         app.extensions["only_connection"] = WriteQueue(None) if is_in_memory(db.engine) else None
@@ -154,9 +160,10 @@ def write(
     with read() as connection:
         if one_statement and connection.dialect.name == "postgresql":
             yield connection
-            return
-        with begin_write(connection, patience=patience):
-            yield connection
+        else:
+            with begin_write(connection, patience=patience):
+                yield connection
+    current_app.extensions["after_commit"]()
 
 
 @contextmanager

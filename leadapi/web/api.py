@@ -39,6 +39,9 @@ stored, instead of a 409, send `Prefer: resolution=merge-duplicates`.
 **HTML forms.** `POST /leads` also takes forms of web pages (`application/x-www-form-urlencoded` and
 `multipart/form-data`) without a script. This document describes JSON only; the guide describes forms.
 
+**Destinations.** Events about leads are sent to webhooks, mail addresses and chats. *Create a destination* returns the
+secret that signs the requests of a webhook; *Try a destination* sends a test.
+
 **Errors.** Every error is `application/problem+json` (RFC 9457). `detail` is one sentence for people. A 422 adds
 `errors`, a map from field to messages.
 
@@ -186,9 +189,9 @@ class Api(flask_smorest.Api):
 
 
 class OrjsonProvider(JSONProvider):
-    """JSON for Flask by orjson: keys in their given order, times in UTC as RFC 3339 with a Z."""
+    """JSON for Flask by orjson: keys in their given order, times in UTC as RFC 3339, to the second and with a Z."""
 
-    OPTIONS = orjson.OPT_UTC_Z
+    OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
     def dumps(self, obj: Any, *, indent: int | None = None, **kwargs: Any) -> str:
         options = self.OPTIONS | (orjson.OPT_INDENT_2 if indent else 0)

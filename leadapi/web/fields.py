@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, fields, post_load, validate
 
 # No schema has as many. Each unknown field costs work and space in the response.
 MAX_FIELDS = 100
@@ -130,6 +130,15 @@ class Integer(fields.Integer):
         if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,30}", value):
             return int(value)
         raise self.make_error("invalid")
+
+
+class Boolean(fields.Boolean):
+    """true or false. marshmallow's field also takes numbers and words."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if type(value) is bool:
+            return value
+        raise self.make_error("invalid", input=value)
 
 
 class Line(fields.String):
@@ -275,3 +284,26 @@ class Cursor(fields.Field[int]):
             raise self.make_error("invalid")
         # 64 bits can exceed the databases' ids.
         return min(int.from_bytes(base64.urlsafe_b64decode(f"{value}=")), MAX_ID)
+
+
+class SortedArgsSchema(ArgsSchema):
+    """The order of a list."""
+
+    sort = fields.String(
+        load_default="id",
+        validate=validate.OneOf(["id", "-id"]),
+        metadata={"description": "Oldest first, or newest first with -id."},
+    )
+
+    @post_load
+    def name_the_order(self, args: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Turn the sort into the argument of the service."""
+        args["descending"] = args.pop("sort") == "-id"
+        return args
+
+
+class PageArgsSchema(SortedArgsSchema):
+    """The page and the order of a list that has no offset."""
+
+    limit = Integer(1, 100, load_default=50, metadata={"description": "How many, at most."})
+    after = Cursor(metadata={"description": "Where the last page ended; from its next link."})

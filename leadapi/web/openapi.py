@@ -22,6 +22,12 @@ RETRY_AFTER = {
     "required": True,
     "schema": {"type": "integer", "minimum": 1},
 }
+NEXT = {
+    "description": "The next page (RFC 8288), relative to the requested URL, or absolute where `PUBLIC_URL` is set;"
+    " absent on the last one.",
+    "schema": {"type": "string"},
+    "example": '<?limit=50&after=AAAAAAAAADI>; rel="next"',
+}
 
 
 def mark(function: Callable[..., Any], **marks: Any) -> None:

@@ -78,6 +78,7 @@ def _encoding(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     help="Where refused rows go.  [default: FILE.refused.csv]",
 )
 @click.option("--restart", is_flag=True, help="Start anew instead of continuing an interrupted run.")
+@click.option("--notify", is_flag=True, help="Tell destinations of each lead. Without it, an import sends nothing.")
 def import_command(file: str, **options: Any) -> None:
     """Import leads from FILE: CSV or NDJSON, - for standard input.
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from leadapi.keys.service import OPERATOR
 from leadapi.leads.captures import NewLead
 from leadapi.leads.transfer import progress
 from leadapi.leads.transfer.checks import check
@@ -41,6 +42,7 @@ class Options:
     :param refused: the file for refused rows; None for one beside the imported file.
     :param dry_run: store nothing.
     :param restart: do not continue an interrupted run.
+    :param notify: tell destinations of each lead.
     """
 
     format: str | None = None
@@ -50,6 +52,7 @@ class Options:
     refused: Path | None = None
     dry_run: bool = False
     restart: bool = False
+    notify: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def import_file(name: str, options: Options, listener: Listener) -> Outcome:
                 steps = job.simulate(table)
             else:
                 done = found or progress.begin(source.fingerprint)
-                job = Import(source.parse, resolution, refused.add, source.fingerprint)
+                by = replace(OPERATOR, is_silent=not options.notify)
+                job = Import(source.parse, resolution, refused.add, source.fingerprint, by)
                 steps = job.run(islice(table, done.rows, None), done)
             listener.begin(done)
             for step in steps:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, text
 
 from leadapi import storage
-from leadapi.keys.service import OPERATOR
+from leadapi.keys.service import OPERATOR, Caller
 from leadapi.leads import captures
 from leadapi.leads.captures import IGNORE, MERGE, Capture, NewLead
 from leadapi.leads.emails import email_key
@@ -44,12 +44,14 @@ class Import:
     :param resolution: `MERGE`, `IGNORE`, or None to refuse repeats.
     :param refuse: called in the transaction that stores the other rows of the chunk.
     :param fingerprint: identifies the file and the options; empty for a simulation.
+    :param by: the caller that the leads come from.
     """
 
     parse: ParseRow
     resolution: str | None
     refuse: Refuse
     fingerprint: str = ""
+    by: Caller = OPERATOR
 
     def run(self, rows: Iterable[Any], done: Progress) -> Iterator[Progress]:
         """Store rows and commit, chunk by chunk; yield the progress after each.
@@ -70,7 +72,7 @@ class Import:
         new_leads = [new for _, new, _ in chunk if new]
         with storage.write(patience=PATIENCE_SECONDS) as tx:
             progress.require(tx, self.fingerprint, done)
-            outcomes = iter(captures.capture(new_leads, by=OPERATOR, on_repeat=self.resolution, within=tx))
+            outcomes = iter(captures.capture(new_leads, by=self.by, on_repeat=self.resolution, within=tx))
             refused = []
             for row, new, reason in chunk:
                 refusal = self._count(next(outcomes), after) if new else reason

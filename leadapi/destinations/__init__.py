@@ -1,0 +1,1 @@
+"""Destinations: where events are sent, and the deliveries that send them."""

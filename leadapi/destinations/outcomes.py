@@ -1,0 +1,137 @@
+"""The outcomes of attempts: when a delivery is tried again, and when its destination is disabled."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, update
+
+from leadapi.destinations.kinds import TIMEOUT, Outcome
+from leadapi.destinations.leases import Claim, is_held
+from leadapi.destinations.models import CANCELLED, DELIVERED, DUE, FAILED, Destination
+from leadapi.destinations.queue import deliveries
+
+# How long after each attempt the next one follows. After the last attempt the delivery has failed.
+RETRY_SECONDS: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 36000)
+# Deliveries that failed together must not be tried again together.
+JITTER = 0.2
+# A receiver that is too busy gets at least this pause, and at most the longest that it may ask for.
+BUSY_SECONDS = 60.0
+MOST_RETRY_AFTER_SECONDS = 24 * 3600
+# A destination of which every attempt failed for so long is disabled.
+FAILING = timedelta(days=5)
+FAILING_REASON = "failing"
+# The reason for which a destination is disabled whose deliveries are not at fault.
+AUTH_REASON = "auth"
+
+_destinations = Destination.metadata.tables["destinations"]
+_finish = (
+    update(deliveries)
+    .where(is_held)
+    .values(
+        state=bindparam("next_state"),
+        due_at=bindparam("next_at"),
+        lease=None,
+        status=bindparam("answer_status"),
+        error=bindparam("failure"),
+        duration_ms=bindparam("took_ms"),
+        excerpt=bindparam("answer"),
+    )
+)
+_cancel = update(deliveries).where(is_held).values(state=CANCELLED, lease=None)
+_one = _destinations.c.id == bindparam("destination_id")
+_recover = update(_destinations).where(_one, _destinations.c.failing_since.is_not(None)).values(failing_since=None)
+_fail = (
+    update(_destinations).where(_one, _destinations.c.failing_since.is_(None)).values(failing_since=bindparam("now"))
+)
+_disable = (
+    update(_destinations)
+    .where(_one, _destinations.c.enabled)
+    .values(enabled=False, disabled_reason=bindparam("reason"))
+    .returning(_destinations.c.id)
+)
+_disable_failing = _disable.where(_destinations.c.failing_since <= bindparam("limit"))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt that has ended.
+
+    :param outcome: None if the event is gone, so that there was nothing to send.
+    :param ended_at: when it ended; the next attempt counts from this time.
+    """
+
+    destination_id: int
+    claim: Claim
+    outcome: Outcome | None
+    duration_ms: int
+    ended_at: datetime
+
+
+def record(tx: Connection, attempts: Sequence[Attempt]) -> dict[int, str]:
+    """Write down how attempts ended, as part of the transaction `tx`.
+
+    An attempt whose lease has ended changes nothing: another dispatcher may be attempting the delivery.
+
+    :return: the destinations that were disabled, and why.
+    """
+    # In the same order in all transactions, so that they do not end in a deadlock.
+    attempts = sorted(attempts, key=lambda attempt: attempt.claim.delivery_id)
+    cancelled = [_held(attempt.claim) for attempt in attempts if attempt.outcome is None]
+    if cancelled:
+        tx.execute(_cancel, cancelled)
+    finished = [(attempt, attempt.outcome) for attempt in attempts if attempt.outcome is not None]
+    if finished:
+        tx.execute(_finish, [_finished(attempt, outcome) for attempt, outcome in finished])
+    disabled: dict[int, str] = {}
+    for destination_id in sorted({attempt.destination_id for attempt, _ in finished}):
+        own = [each for each in finished if each[0].destination_id == destination_id]
+        # The attempt that ended last tells the state of the destination.
+        last, outcome = max(own, key=lambda each: each[0].ended_at)
+        values = {"destination_id": destination_id, "now": last.ended_at, "limit": last.ended_at - FAILING}
+        tx.execute(_fail if outcome.error else _recover, values)
+        reason = next((other.disables for _, other in own if other.disables), FAILING_REASON if outcome.error else None)
+        statement = _disable_failing if reason == FAILING_REASON else _disable
+        if reason and tx.execute(statement, values | {"reason": reason}).first():
+            disabled[destination_id] = reason
+    return disabled
+
+
+def retry_seconds(outcome: Outcome, attempts: int) -> float | None:
+    """How long after this failure the next attempt follows; None if there is none.
+
+    :param attempts: how many there were.
+    """
+    if outcome.is_final or attempts > len(RETRY_SECONDS):
+        return None
+    seconds = RETRY_SECONDS[attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
+    if outcome.error == TIMEOUT or outcome.status == 429:
+        seconds = max(seconds, BUSY_SECONDS)
+    return max(seconds, min(outcome.retry_after or 0, MOST_RETRY_AFTER_SECONDS))
+
+
+def _held(claim: Claim) -> dict[str, Any]:
+    return {"delivery_id": claim.delivery_id, "token": claim.token}
+
+
+def _finished(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
+    """The parameters of `_finish`."""
+    state, next_at = DELIVERED, None
+    if outcome.disables == AUTH_REASON:
+        # Due as soon as the destination is enabled again.
+        state, next_at = DUE, attempt.ended_at
+    elif outcome.error is not None:
+        seconds = retry_seconds(outcome, attempt.claim.attempts)
+        state = FAILED if seconds is None else DUE
+        next_at = None if seconds is None else attempt.ended_at + timedelta(seconds=seconds)
+    return _held(attempt.claim) | {
+        "next_state": state,
+        # Clients see whole seconds.
+        "next_at": next_at and next_at.replace(microsecond=0),
+        "answer_status": outcome.status,
+        "failure": outcome.error,
+        "took_ms": attempt.duration_ms,
+        "answer": outcome.excerpt,
+    }

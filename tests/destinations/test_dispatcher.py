@@ -1,0 +1,362 @@
+"""Dispatchers: every event arrives, and one receiver does not hold up others."""
+
+import statistics
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from destinations.conftest import Dispatch, NewDestination, change_rows, deliveries
+from flask import Flask
+from flask.testing import FlaskClient
+
+import webhook_receiver
+from conftest import NewLead, StoredLead
+from leadapi import storage
+from leadapi.destinations import dispatcher as dispatching
+from leadapi.destinations import kinds, leases, outcomes
+from leadapi.destinations.kinds import Outcome
+from leadapi.destinations.leases import Claim
+from leadapi.destinations.outcomes import Attempt
+from webhook_receiver import Receiver
+
+
+def test_an_event_is_delivered_once_and_the_answer_is_kept(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+) -> None:
+    dispatcher = dispatch()
+
+    lead = stored_lead()
+    hooked.until(1)
+    dispatcher.stop()
+
+    [(_, event, payload, _)] = hooked.received
+    assert (event, payload) == (
+        "evt_1",
+        {"type": "lead.created", "timestamp": lead["created_at"], "data": lead},
+    )
+    [delivery] = deliveries(client, 1)
+    assert (delivery["state"], delivery["attempts"], delivery["status"]) == ("delivered", 1, 204)
+    assert (delivery["error"], delivery["next_attempt_at"]) == (None, None)
+    assert delivery["duration_ms"] is not None
+
+
+def test_each_type_of_event_has_its_payload(
+    client: FlaskClient, dispatch: Dispatch, hooked: Receiver, stored_lead: StoredLead
+) -> None:
+    client.patch("/destinations/1", json={"events": ["lead.*"]})
+    lead = stored_lead()
+    repeat = {"full_name": lead["full_name"], "email": lead["email"], "company": "Other"}
+    client.post("/leads", json=repeat, headers={"Prefer": "resolution=merge-duplicates"})
+    client.patch("/leads/1", json={"status": "contacted"})
+    client.post("/destinations/1/test")
+
+    dispatcher = dispatch()
+    hooked.until(4)
+    client.delete("/leads/1")
+    hooked.until(5)
+    dispatcher.stop()
+
+    sent = {each.body["type"]: each.body["data"] for each in hooked.received}
+    # Each shows the lead as it was at the event.
+    assert (sent["lead.created"]["company"], sent["lead.created"]["status"]) == (lead["company"], "new")
+    assert (sent["lead.repeated"]["company"], sent["lead.repeated"]["status"]) == ("Other", "new")
+    assert (sent["lead.updated"]["company"], sent["lead.updated"]["status"]) == ("Other", "contacted")
+    assert sent["lead.test"]["email"] == "john@example.com"
+    assert sent["lead.erased"] == {"id": 1}
+
+
+def test_a_failure_is_tried_again_after_five_seconds(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+) -> None:
+    hooked.behave = lambda _: 500
+    dispatcher = dispatch()
+
+    stored_lead()
+    hooked.until(1)
+    dispatcher.stop()
+
+    [delivery] = deliveries(client, 1)
+    assert (delivery["state"], delivery["attempts"]) == ("due", 1)
+    assert (delivery["status"], delivery["error"]) == (500, "status")
+    pause = datetime.fromisoformat(delivery["next_attempt_at"]) - datetime.fromisoformat(delivery["last_attempt_at"])
+    # Plus the time of the attempt, and a second because times are truncated.
+    assert timedelta(seconds=3) <= pause <= timedelta(seconds=8)
+
+
+def test_a_delivery_has_failed_after_its_last_attempt_and_can_be_replayed(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcomes, "RETRY_SECONDS", (0.0,) * 7)
+    hooked.behave = lambda _: 500 if len(hooked.received) < 8 else 200
+    dispatcher = dispatch()
+
+    stored_lead()
+    hooked.until(8)
+    dispatcher.stop()
+    [failed] = deliveries(client, 1)
+    client.post("/destinations/1/deliveries/1/replay")
+    dispatch()
+    hooked.until(9)
+
+    assert (failed["state"], failed["attempts"], failed["next_attempt_at"]) == ("failed", 8, None)
+    assert len({each.id for each in hooked.received}) == 1
+
+
+def test_gone_fails_the_delivery_and_disables_the_destination(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+) -> None:
+    hooked.behave = lambda _: 410
+    dispatcher = dispatch()
+
+    stored_lead()
+    hooked.until(1)
+    dispatcher.stop()
+    stored_lead()
+
+    destination = client.get("/destinations/1").json or {}
+    assert (destination["enabled"], destination["disabled_reason"]) == (False, "gone")
+    assert [each["state"] for each in deliveries(client, 1)] == ["failed"]
+
+
+@pytest.mark.parametrize("days", [4, 6])
+def test_a_destination_that_fails_for_five_days_is_disabled(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+    days: int,
+) -> None:
+    hooked.behave = lambda _: 500
+    change_rows(
+        client.application,
+        "UPDATE destinations SET failing_since = :time",
+        time=datetime.now(UTC) - timedelta(days=days),
+    )
+    dispatcher = dispatch()
+
+    stored_lead()
+    hooked.until(1)
+    dispatcher.stop()
+
+    is_enabled = days < 5
+    destination = client.get("/destinations/1").json or {}
+    assert (destination["enabled"], destination["disabled_reason"]) == (is_enabled, None if is_enabled else "failing")
+    # It is sent when the destination is enabled again.
+    assert [each["state"] for each in deliveries(client, 1)] == ["due"]
+
+
+def test_a_success_ends_the_failing(
+    client: FlaskClient, dispatch: Dispatch, hooked: Receiver, stored_lead: StoredLead
+) -> None:
+    change_rows(
+        client.application, "UPDATE destinations SET failing_since = :time", time=datetime.now(UTC) - timedelta(days=9)
+    )
+    dispatcher = dispatch()
+
+    stored_lead()
+    hooked.until(1)
+    dispatcher.stop()
+
+    with client.application.app_context(), storage.read() as connection:
+        assert connection.exec_driver_sql("SELECT failing_since FROM destinations").scalar_one() is None
+
+
+def test_three_dispatchers_deliver_each_event_once(
+    client: FlaskClient, dispatch: Dispatch, hooked: Receiver, new_lead: NewLead
+) -> None:
+    client.post("/leads/batch", json={"items": [new_lead() for _ in range(200)]})
+
+    running = [dispatch() for _ in range(3)]
+    hooked.until(200)
+    for dispatcher in running:
+        dispatcher.stop()
+
+    assert len({each.id for each in hooked.received}) == len(hooked.received) == 200
+    assert {each["state"] for each in deliveries(client, 1, "limit=100")} == {"delivered"}
+
+
+def test_the_deliveries_of_a_process_that_died_are_sent_when_their_lease_has_ended(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+) -> None:
+    stored_lead()
+    claim_all(client.application, datetime.now(UTC))
+    end_leases(client.application)
+
+    dispatcher = dispatch()
+    hooked.until(1)
+    dispatcher.stop()
+
+    [delivery] = deliveries(client, 1)
+    assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
+
+
+def test_a_leased_delivery_is_left_alone(
+    client: FlaskClient, dispatch: Dispatch, new_destination: NewDestination, stored_lead: StoredLead
+) -> None:
+    new_destination()
+    stored_lead()
+    [mine] = claim_all(client.application, datetime.now(UTC))
+
+    assert claim_all(client.application, datetime.now(UTC)) == []
+    [delivery] = deliveries(client, 1)
+    assert (delivery["attempts"], mine.attempts) == (1, 1)
+
+
+def test_an_outcome_that_comes_after_the_lease_has_ended_changes_nothing(
+    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
+) -> None:
+    new_destination()
+    stored_lead()
+    [late] = claim_all(client.application, datetime.now(UTC))
+    end_leases(client.application)
+    [current] = claim_all(client.application, datetime.now(UTC))
+
+    record(client.application, late, Outcome(error=kinds.STATUS, status=500, is_final=True))
+    [during] = deliveries(client, 1)
+    record(client.application, current, Outcome(status=200))
+    [after] = deliveries(client, 1)
+
+    assert (during["state"], during["status"]) == ("due", None)
+    assert (after["state"], after["status"]) == ("delivered", 200)
+
+
+def test_an_erasure_during_the_attempt_wins(
+    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
+) -> None:
+    new_destination()
+    stored_lead()
+    [claim] = claim_all(client.application, datetime.now(UTC))
+
+    client.delete("/leads/1")
+    record(client.application, claim, Outcome(status=200, excerpt="Thank you"))
+
+    [delivery] = deliveries(client, 1)
+    assert (delivery["state"], delivery["excerpt"], delivery["next_attempt_at"]) == ("cancelled", None, None)
+
+
+def test_nothing_is_sent_about_an_event_that_is_gone(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+) -> None:
+    stored_lead()
+    stored_lead()
+    # As if the event had been deleted right after the claim.
+    change_rows(client.application, "UPDATE deliveries SET event_id = 99 WHERE id = 1")
+
+    dispatcher = dispatch()
+    hooked.until(1)
+    dispatcher.stop()
+
+    assert [each.id for each in hooked.received] == ["evt_2"]
+    assert [each["state"] for each in deliveries(client, 1)] == ["cancelled", "delivered"]
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM destinations", "UPDATE destinations SET enabled = false"])
+def test_nothing_is_claimed_for_a_destination_that_is_gone_or_disabled(
+    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead, change: str
+) -> None:
+    new_destination()
+    stored_lead()
+    change_rows(client.application, change)
+
+    assert claim_all(client.application, datetime.now(UTC)) == []
+
+
+def test_a_dispatcher_that_stops_hands_back_what_it_has_not_finished(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatching, "STOP_SECONDS", 0.1)
+    hooked.behave = lambda _: webhook_receiver.HANG if len(hooked.received) < 1 else 204
+    dispatcher = dispatch()
+    stored_lead()
+    hooked.until(1)
+
+    dispatcher.stop()
+    [handed_back] = deliveries(client, 1)
+    dispatch()
+    hooked.until(2)
+
+    assert handed_back["state"] == "due"
+    assert datetime.fromisoformat(handed_back["next_attempt_at"]) <= datetime.now(UTC)
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_others(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    new_destination: NewDestination,
+    receiver: Receiver,
+    new_lead: NewLead,
+) -> None:
+    hanging = Receiver(lambda _: webhook_receiver.HANG)
+    new_destination(url=hanging.url)
+    for _ in range(2):
+        client.post("/leads/batch", json={"items": [new_lead() for _ in range(200)]})
+    new_destination(url=receiver.url)
+    dispatcher = dispatch()
+    hanging.until(4)
+
+    stored = datetime.now(UTC).timestamp()
+    client.post("/leads/batch", json={"items": [new_lead() for _ in range(50)]})
+    receiver.until(50)
+    hanging.close()
+    dispatcher.stop()
+
+    assert statistics.median(each.time - stored for each in receiver.received) < 1
+
+
+def test_a_sender_that_breaks_is_a_failed_attempt_and_its_slot_is_free_again(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    new_destination: NewDestination,
+    receiver: Receiver,
+    stored_lead: StoredLead,
+) -> None:
+    broken, healthy = new_destination()["id"], new_destination(url=receiver.url)["id"]
+    # No sender expects this URL.
+    change_rows(client.application, "UPDATE destinations SET url = 'nothing' WHERE id = :id", id=broken)
+    dispatcher = dispatch(slots=1)
+
+    stored_lead()
+    receiver.until(1)
+    dispatcher.stop()
+
+    assert [(each["state"], each["error"]) for each in deliveries(client, broken)] == [("due", "connection")]
+    assert [(each["state"], each["error"]) for each in deliveries(client, healthy)] == [("delivered", None)]
+
+
+def claim_all(app: Flask, now: datetime) -> list[Claim]:
+    """Claim what is due for the first destination, as a dispatcher does."""
+    with app.app_context(), storage.write() as tx:
+        return leases.claim(tx, 1, now, most=100)
+
+
+def end_leases(app: Flask) -> None:
+    """As if the time of all leases had passed."""
+    change_rows(app, "UPDATE deliveries SET due_at = :time", time=datetime(2026, 2, 28, tzinfo=UTC))
+
+
+def record(app: Flask, claim: Claim, outcome: Outcome) -> None:
+    """Record the outcome of an attempt, as a dispatcher does."""
+    with app.app_context(), storage.write() as tx:
+        outcomes.record(tx, [Attempt(1, claim, outcome, 5, datetime.now(UTC))])
