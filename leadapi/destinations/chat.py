@@ -140,7 +140,7 @@ def _plugin(url: str) -> "NotifyBase | None":
     """The service of Apprise that sends to a URL; None if there is none."""
     from apprise import Apprise, AppriseAsset  # noqa: PLC0415  # see above
 
-    asset = AppriseAsset(allow_templates=False, app_id="leadapi", app_desc="leadapi", app_url="", image_url_mask="")
+    asset = AppriseAsset(app_id="leadapi", app_desc="leadapi", app_url="", image_url_mask="")
     plugin = Apprise.instantiate(url, asset=asset)
     if plugin is not None:
         # These override the parameters of the URL.
