@@ -166,7 +166,7 @@ def test_a_repeat_shows_what_came_in_with_it(mailbox: Mailbox, new_settings: New
         ),
         ({"type": "lead.erased", "lead": {"id": 12}}, "Lead erased: lead 12", False),
         ({"type": "lead.test"}, "Test lead: María Lee (landing-page)", False),
-        ({"type": "lead.noted"}, "lead.noted: María Lee (landing-page)", True),
+        ({"type": "lead.noted"}, "New note: María Lee (landing-page)", True),
         ({"lead": {**LEAD, "source": None}}, "New lead: María Lee", True),
         ({"lead": {**LEAD, "full_name": "x" * 255}}, "New lead: " + "x" * 139 + "…", True),
     ],
