@@ -85,9 +85,6 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         # 8 MiB: an insert changes a page of every index, and SQLite's default keeps only 2 MiB of pages.
         connection.execute("PRAGMA cache_size = -8192")
-        # A checkpoint for every 40 MiB of the log instead of 4: each waits for the disk twice, and writes a page once
-        # that has changed many times.
-        connection.execute("PRAGMA wal_autocheckpoint = 10000")
         # Deleted rows are overwritten with zeros: an erasure must leave nothing in the pages of the table.
         connection.execute("PRAGMA secure_delete = ON")
         if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
