@@ -212,6 +212,21 @@ def test_a_name_adds_no_header(mailbox: Mailbox, new_settings: NewSettings, name
     assert mailbox.recipients == [["sales@example.com"]] * 2
 
 
+def test_a_repeat_without_a_message_does_not_show_the_earlier_one() -> None:
+    repeat = replace(MESSAGE, type="lead.repeated", sent={"full_name": "María Lee", "message": None})
+
+    assert "licences" not in part(email.compose(["sales@example.com"], [repeat], settings("smtp://h")), "plain")
+
+
+def test_characters_that_are_not_seen_are_left_out() -> None:
+    lead = {**LEAD, "full_name": "A\u202eB\x00C\x07D", "message": "E\u2066F\x1b[1mG\tH", "source": "\x7f"}
+
+    mail = email.compose(["sales@example.com"], [replace(MESSAGE, lead=lead)], settings("smtp://h"))
+
+    assert mail["Subject"] == "New lead: A B C D"
+    assert "\n\nE F [1mG H\n\n" in part(mail, "plain")
+
+
 @pytest.mark.parametrize("address", ["müller@example.com", "no address", "", None])
 def test_without_an_address_that_a_header_can_have_there_is_no_reply_to(address: str | None) -> None:
     mail = email.compose(
