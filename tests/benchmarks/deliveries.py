@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -23,21 +23,19 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 import load
 import urllib3
-from destinations.deliverer import Deliverer
-from flask import Flask
+from bench import Bench
 from sqlalchemy import text
 
 import webhook_receiver
-from leadapi import create_app, storage
+from leadapi import storage
 from leadapi.destinations import leases, retention
 from postgres import Postgres
 from servers import Server
-from webhook_receiver import Behaviour, Receiver
+from webhook_receiver import Behaviour
 
 # That a server is not up yet, or was killed, is no news.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
-HOOK = {"WEBHOOK_ALLOW_PRIVATE": "on", "AUTO_MIGRATE": "on"}
 IMPATIENT = Path(__file__).parents[1] / "destinations" / "impatient.py"
 EVENTS = 2000
 KILLS = 5
@@ -59,39 +57,6 @@ FAULTS: dict[Behaviour, int] = {
 }
 
 _numbers = count(1)
-
-
-class Bench:
-    """One database, and what runs on it.
-
-    :param url: the URL of an empty database.
-    """
-
-    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
-        self.url, self.folder, self._stack = url, folder, stack
-
-    def serve(self, *arguments: str, **environ: str) -> Server:
-        """Start a service."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        options = (("-c", *arguments) if arguments else ("-c", "python:leadapi.gunicorn"),)
-        server = Server({"DATABASE_URL": self.url, **HOOK, **environ}, folder, *options, log=folder / "log")
-        self._stack.callback(server.stop)
-        return server
-
-    def deliver(self) -> Deliverer:
-        """Start `flask deliver`."""
-        process = Deliverer({"DATABASE_URL": self.url, **HOOK}, self.folder)
-        self._stack.callback(process.stop)
-        process.until("Delivering")
-        return process
-
-    def receive(self, behave: Callable[[str], Behaviour] = lambda _: 204) -> Receiver:
-        """Start a receiver."""
-        return self._stack.enter_context(closing(Receiver(behave)))
-
-    def app(self) -> Flask:
-        """An app on the database."""
-        return create_app({"DATABASE_URL": self.url, "LOG_LEVEL": "ERROR", **HOOK})
 
 
 def subscribe(server: Server, url: str, **fields: object) -> None:
