@@ -73,7 +73,7 @@ class Attempt:
 def record(tx: Connection, attempts: Sequence[Attempt]) -> dict[int, str]:
     """Write down how attempts ended, as part of the transaction `tx`.
 
-    An attempt whose lease has ended changes nothing: another dispatcher may be attempting the delivery.
+    An attempt whose lease has ended does not change its delivery: another dispatcher may be attempting it.
 
     :return: the destinations that were disabled, and why.
     """
@@ -88,13 +88,7 @@ def record(tx: Connection, attempts: Sequence[Attempt]) -> dict[int, str]:
     disabled: dict[int, str] = {}
     for destination_id in sorted({attempt.destination_id for attempt, _ in finished}):
         own = [each for each in finished if each[0].destination_id == destination_id]
-        # The attempt that ended last tells the state of the destination.
-        last, outcome = max(own, key=lambda each: each[0].ended_at)
-        values = {"destination_id": destination_id, "now": last.ended_at, "limit": last.ended_at - FAILING}
-        tx.execute(_fail if outcome.error else _recover, values)
-        reason = next((other.disables for _, other in own if other.disables), FAILING_REASON if outcome.error else None)
-        statement = _disable_failing if reason == FAILING_REASON else _disable
-        if reason and tx.execute(statement, values | {"reason": reason}).first():
+        if reason := _judge(tx, destination_id, sorted(own, key=lambda each: each[0].ended_at)):
             disabled[destination_id] = reason
     return disabled
 
@@ -110,6 +104,25 @@ def retry_seconds(outcome: Outcome, attempts: int) -> float | None:
     if outcome.error == TIMEOUT or outcome.status == 429:
         seconds = max(seconds, BUSY_SECONDS)
     return max(seconds, min(outcome.retry_after or 0, MOST_RETRY_AFTER_SECONDS))
+
+
+def _judge(tx: Connection, destination_id: int, own: Sequence[tuple[Attempt, Outcome]]) -> str | None:
+    """Note whether a destination is failing, after these attempts in the order in which they ended.
+
+    :return: why the destination was disabled; None if it was not.
+    """
+    last, last_outcome = own[-1]
+    values = {"destination_id": destination_id, "now": last.ended_at, "limit": last.ended_at - FAILING}
+    if any(outcome.error is None for _, outcome in own):
+        tx.execute(_recover, values)
+    if last_outcome.error is not None:
+        tx.execute(_fail, values)
+    reason = next((outcome.disables for _, outcome in own if outcome.disables), None)
+    if reason is None and last_outcome.error is None:
+        return None
+    statement = _disable if reason else _disable_failing
+    reason = reason or FAILING_REASON
+    return reason if tx.execute(statement, values | {"reason": reason}).first() else None
 
 
 def _held(claim: Claim) -> dict[str, Any]:

@@ -173,6 +173,25 @@ def test_a_success_ends_the_failing(
         assert connection.exec_driver_sql("SELECT failing_since FROM destinations").scalar_one() is None
 
 
+def test_a_success_ends_the_failing_even_if_a_failure_that_ended_later_is_recorded_with_it(
+    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
+) -> None:
+    new_destination()
+    stored_lead()
+    stored_lead()
+    now = datetime.now(UTC)
+    change_rows(client.application, "UPDATE destinations SET failing_since = :time", time=now - timedelta(days=6))
+    first, second = claim_all(client.application, now)
+
+    with client.application.app_context(), storage.write() as tx:
+        success = Attempt(1, first, Outcome(status=204), 5, now)
+        failure = Attempt(1, second, Outcome(error=kinds.STATUS, status=500), 5, now + timedelta(seconds=1))
+        disabled = outcomes.record(tx, [success, failure])
+
+    assert disabled == {}
+    assert (client.get("/destinations/1").json or {})["enabled"]
+
+
 def test_three_dispatchers_deliver_each_event_once(
     client: FlaskClient, dispatch: Dispatch, hooked: Receiver, new_lead: NewLead
 ) -> None:
