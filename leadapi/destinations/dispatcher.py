@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from leadapi import storage
 from leadapi.config import Settings
 from leadapi.destinations import leases, messages, notices, outcomes, retention, service
-from leadapi.destinations.kinds import CONNECTION, Message, Outcome
+from leadapi.destinations.kinds import CONNECTION, FAILING, Message, Outcome
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
 from leadapi.destinations.slots import Slots
@@ -185,7 +185,7 @@ class Dispatcher:
         self._unrecorded.clear()
         for destination_id, reason in disabled.items():
             logger.warning("destination.disabled", extra={"destination_id": destination_id, "reason": reason})
-            if reason == outcomes.FAILING_REASON:
+            if reason == FAILING:
                 told = (destination_id, self._settings)
                 threading.Thread(target=notices.send_disabled, args=told, name="notice", daemon=True).start()
         return claimed

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, update
 
-from leadapi.destinations.kinds import TIMEOUT, Outcome
+from leadapi.destinations.kinds import AUTH, FAILING, TIMEOUT, Outcome
 from leadapi.destinations.leases import Claim, is_held
 from leadapi.destinations.models import CANCELLED, DELIVERED, DUE, FAILED, Destination
 from leadapi.destinations.queue import deliveries
@@ -21,10 +21,7 @@ JITTER = 0.2
 BUSY_SECONDS = 60.0
 MOST_RETRY_AFTER_SECONDS = 24 * 3600
 # A destination of which every attempt failed for so long is disabled.
-FAILING = timedelta(days=5)
-FAILING_REASON = "failing"
-# The reason for which a destination is disabled whose deliveries are not at fault.
-AUTH_REASON = "auth"
+FAILING_TIME = timedelta(days=5)
 
 _destinations = Destination.metadata.tables["destinations"]
 _finish = (
@@ -112,7 +109,7 @@ def _judge(tx: Connection, destination_id: int, own: Sequence[tuple[Attempt, Out
     :return: why the destination was disabled; None if it was not.
     """
     last, last_outcome = own[-1]
-    values = {"destination_id": destination_id, "now": last.ended_at, "limit": last.ended_at - FAILING}
+    values = {"destination_id": destination_id, "now": last.ended_at, "limit": last.ended_at - FAILING_TIME}
     if any(outcome.error is None for _, outcome in own):
         tx.execute(_recover, values)
     if last_outcome.error is not None:
@@ -121,7 +118,7 @@ def _judge(tx: Connection, destination_id: int, own: Sequence[tuple[Attempt, Out
     if reason is None and last_outcome.error is None:
         return None
     statement = _disable if reason else _disable_failing
-    reason = reason or FAILING_REASON
+    reason = reason or FAILING
     return reason if tx.execute(statement, values | {"reason": reason}).first() else None
 
 
@@ -132,8 +129,8 @@ def _held(claim: Claim) -> dict[str, Any]:
 def _finished(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
     """The parameters of `_finish`."""
     state, next_at = DELIVERED, None
-    if outcome.disables == AUTH_REASON:
-        # Due as soon as the destination is enabled again.
+    if outcome.disables == AUTH:
+        # The delivery is not at fault. It is due as soon as the destination is enabled again.
         state, next_at = DUE, attempt.ended_at
     elif outcome.error is not None:
         seconds = retry_seconds(outcome, attempt.claim.attempts)

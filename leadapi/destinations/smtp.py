@@ -61,10 +61,10 @@ def _refusal(exc: smtplib.SMTPException) -> Outcome:
         return Outcome(error=error, status=min(codes), is_final=is_final, excerpt=_replies(exc.recipients))
     if not isinstance(exc, smtplib.SMTPResponseException):
         # The server offers no authentication, or no method of it that smtplib knows.
-        return Outcome(error=kinds.AUTH, disables="auth", excerpt=_text(str(exc)))
+        return Outcome(error=kinds.AUTH, disables=kinds.AUTH, excerpt=_text(str(exc)))
     status, excerpt = exc.smtp_code, _text(exc.smtp_error)
     if status >= 500 and isinstance(exc, (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused)):
-        return Outcome(error=kinds.AUTH, status=status, disables="auth", excerpt=excerpt)
+        return Outcome(error=kinds.AUTH, status=status, disables=kinds.AUTH, excerpt=excerpt)
     is_final = status >= 500 and isinstance(exc, smtplib.SMTPDataError)
     return Outcome(error=kinds.STATUS, status=status, is_final=is_final, excerpt=excerpt)
 
