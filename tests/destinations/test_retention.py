@@ -123,22 +123,20 @@ def test_each_transaction_is_small(
     ],
 )
 def test_times_that_only_a_wrong_clock_can_have_set_are_corrected(
-    app: Flask,
     client: FlaskClient,
     new_destination: NewDestination,
     stored_lead: StoredLead,
+    *,
     last_attempt: timedelta | None,
     next_attempt: timedelta,
     is_corrected: bool,
 ) -> None:
     new_destination()
     stored_lead()
-    last_attempt_at = None if last_attempt is None else NOW + last_attempt
-    change_rows(
-        app, "UPDATE deliveries SET due_at = :due, last_attempt_at = :last", due=NOW + next_attempt, last=last_attempt_at
-    )
+    times = {"due": NOW + next_attempt, "last": None if last_attempt is None else NOW + last_attempt}
+    change_rows(client.application, "UPDATE deliveries SET due_at = :due, last_attempt_at = :last", **times)
 
-    purge(app)
+    purge(client.application)
 
     [delivery] = deliveries(client, 1)
     expected = NOW if is_corrected else NOW + next_attempt

@@ -250,7 +250,7 @@ def test_batches_at_once_that_share_people_are_all_answered(app: Flask, new_lead
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_a_lead_that_is_erased_meanwhile_is_stored_anew(app: Flask, stored_lead: StoredLead) -> None:
     kept, erased = stored_lead(), stored_lead()
-    erasing = []
+    erasing: list[str] = []
 
     def erase(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         """Erase the second lead when the batch has found both, and before it locks them."""
