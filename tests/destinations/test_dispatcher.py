@@ -202,25 +202,6 @@ def test_three_dispatchers_deliver_each_event_once(
     assert {each["state"] for each in deliveries(client, 1, "limit=100")} == {"delivered"}
 
 
-def test_nothing_is_sent_about_an_event_that_is_gone(
-    client: FlaskClient,
-    dispatch: Dispatch,
-    hooked: Receiver,
-    stored_lead: StoredLead,
-) -> None:
-    stored_lead()
-    stored_lead()
-    # As if the event had been deleted right after the claim.
-    change_rows(client.application, "UPDATE deliveries SET event_id = 99 WHERE id = 1")
-
-    dispatcher = dispatch()
-    hooked.until(1)
-    dispatcher.stop()
-
-    assert [each.id for each in hooked.received] == ["evt_2"]
-    assert [each["state"] for each in deliveries(client, 1)] == ["cancelled", "delivered"]
-
-
 def test_a_dispatcher_that_stops_hands_back_what_it_has_not_finished(
     client: FlaskClient,
     dispatch: Dispatch,

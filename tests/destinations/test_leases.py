@@ -1,4 +1,4 @@
-"""Leases: an outcome is recorded once, whoever else attempts the delivery."""
+"""Leases: a delivery is attempted by one dispatcher at a time, and by another one if that one dies."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,42 +14,6 @@ from leadapi.destinations.kinds import Outcome
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
 from webhook_receiver import Receiver
-
-
-def claim_all(app: Flask, now: datetime) -> list[Claim]:
-    """Claim what is due for the first destination, as a dispatcher does."""
-    with app.app_context(), storage.write() as tx:
-        return leases.claim(tx, 1, now, most=100)
-
-
-def end_leases(app: Flask) -> None:
-    """As if the time of all leases had passed."""
-    change_rows(app, "UPDATE deliveries SET due_at = :time", time=datetime(2026, 2, 28, tzinfo=UTC))
-
-
-def record(app: Flask, claim: Claim, outcome: Outcome) -> None:
-    """Record the outcome of an attempt, as a dispatcher does."""
-    with app.app_context(), storage.write() as tx:
-        outcomes.record(tx, [Attempt(1, claim, outcome, 5, datetime.now(UTC))])
-
-
-def test_a_success_ends_the_failing_even_if_a_failure_that_ended_later_is_recorded_with_it(
-    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
-) -> None:
-    new_destination()
-    stored_lead()
-    stored_lead()
-    now = datetime.now(UTC)
-    change_rows(client.application, "UPDATE destinations SET failing_since = :time", time=now - timedelta(days=6))
-    first, second = claim_all(client.application, now)
-
-    with client.application.app_context(), storage.write() as tx:
-        success = Attempt(1, first, Outcome(status=204), 5, now)
-        failure = Attempt(1, second, Outcome(error=kinds.STATUS, status=500), 5, now + timedelta(seconds=1))
-        disabled = outcomes.record(tx, [success, failure])
-
-    assert disabled == {}
-    assert (client.get("/destinations/1").json or {})["enabled"]
 
 
 def test_the_deliveries_of_a_process_that_died_are_sent_when_their_lease_has_ended(
@@ -114,6 +78,25 @@ def test_an_erasure_during_the_attempt_wins(
     assert (delivery["state"], delivery["excerpt"], delivery["next_attempt_at"]) == ("cancelled", None, None)
 
 
+def test_nothing_is_sent_about_an_event_that_is_gone(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+) -> None:
+    stored_lead()
+    stored_lead()
+    # As if the event had been deleted right after the claim.
+    change_rows(client.application, "UPDATE deliveries SET event_id = 99 WHERE id = 1")
+
+    dispatcher = dispatch()
+    hooked.until(1)
+    dispatcher.stop()
+
+    assert [each.id for each in hooked.received] == ["evt_2"]
+    assert [each["state"] for each in deliveries(client, 1)] == ["cancelled", "delivered"]
+
+
 @pytest.mark.parametrize("change", ["DELETE FROM destinations", "UPDATE destinations SET enabled = false"])
 def test_nothing_is_claimed_for_a_destination_that_is_gone_or_disabled(
     client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead, change: str
@@ -123,3 +106,39 @@ def test_nothing_is_claimed_for_a_destination_that_is_gone_or_disabled(
     change_rows(client.application, change)
 
     assert claim_all(client.application, datetime.now(UTC)) == []
+
+
+def claim_all(app: Flask, now: datetime) -> list[Claim]:
+    """Claim what is due for the first destination, as a dispatcher does."""
+    with app.app_context(), storage.write() as tx:
+        return leases.claim(tx, 1, now, most=100)
+
+
+def end_leases(app: Flask) -> None:
+    """As if the time of all leases had passed."""
+    change_rows(app, "UPDATE deliveries SET due_at = :time", time=datetime(2026, 2, 28, tzinfo=UTC))
+
+
+def record(app: Flask, claim: Claim, outcome: Outcome) -> None:
+    """Record the outcome of an attempt, as a dispatcher does."""
+    with app.app_context(), storage.write() as tx:
+        outcomes.record(tx, [Attempt(1, claim, outcome, 5, datetime.now(UTC))])
+
+
+def test_a_success_ends_the_failing_even_if_a_failure_that_ended_later_is_recorded_with_it(
+    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
+) -> None:
+    new_destination()
+    stored_lead()
+    stored_lead()
+    now = datetime.now(UTC)
+    change_rows(client.application, "UPDATE destinations SET failing_since = :time", time=now - timedelta(days=6))
+    first, second = claim_all(client.application, now)
+
+    with client.application.app_context(), storage.write() as tx:
+        success = Attempt(1, first, Outcome(status=204), 5, now)
+        failure = Attempt(1, second, Outcome(error=kinds.STATUS, status=500), 5, now + timedelta(seconds=1))
+        disabled = outcomes.record(tx, [success, failure])
+
+    assert disabled == {}
+    assert (client.get("/destinations/1").json or {})["enabled"]
