@@ -8,10 +8,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from leadapi import storage
 from leadapi.config import Settings
 from leadapi.destinations import service
+from leadapi.storage import schema
 
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Create or change it. If the database cannot do it now, the first dispatcher does."""
-    if settings.notify_email:
-        with app.app_context(), suppress(SQLAlchemyError, *storage.UNAVAILABLE):
+    if not settings.notify_email or not schema.is_going_to_serve():
+        return
+    with app.app_context(), suppress(SQLAlchemyError, *storage.UNAVAILABLE):
+        try:
             service.sync_settings(settings, enables=False)
+        finally:
+            schema.close_before_fork()

@@ -71,7 +71,7 @@ class Attributes(fields.Field[Any]):
     named = re.compile(rf"[^{CONTROL}]{{1,{longest_name}}}")
     default_error_messages = {
         "invalid": "Must be an object.",
-        "many": "Has too many attributes.",
+        "many": "Has more than {most} attributes.",
         "large": f"Is larger than {MAX_ATTRIBUTES_BYTES // 1024} KiB as JSON.",
         "name": f"A name must have 1 to {longest_name} characters, and no control characters.",
         "value": f"Must be a string of at most {longest} characters.",
@@ -108,7 +108,7 @@ class Attributes(fields.Field[Any]):
         if not isinstance(value, dict):
             raise self.make_error("invalid")
         if len(value) > self.most:
-            raise self.make_error("many")
+            raise self.make_error("many", most=self.most)
         if not all(map(self.named.fullmatch, value)):
             raise self.make_error("name")
         wrong = [name for name, text in value.items() if not self._fits(text)]

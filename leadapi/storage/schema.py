@@ -49,7 +49,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     A database that cannot be reached does not stop the start: /ready tries again.
     """
     app.config["AUTO_MIGRATE"] = settings.auto_migrate
-    if not _is_going_to_serve():
+    if not is_going_to_serve():
         return
     with app.app_context():
         try:
@@ -61,13 +61,17 @@ def init_app(app: Flask, settings: Settings) -> None:
             cause = getattr(exc, "orig", None) or exc
             logger.warning("database.unavailable", extra={"error": type(cause).__name__, "reason": str(cause).strip()})
         finally:
-            # Servers fork after this, and must not share a connection with their children. The connection to a
-            # database in memory is the database itself.
-            if not is_in_memory(db.engine):
-                db.engine.dispose()
+            close_before_fork()
 
 
-def _is_going_to_serve() -> bool:
+def close_before_fork() -> None:
+    """Close the connections: servers fork after this, and must not share a connection with their children."""
+    # The connection to a database in memory is the database itself.
+    if not is_in_memory(db.engine):
+        db.engine.dispose()
+
+
+def is_going_to_serve() -> bool:
     """Whether the app answers requests: the `flask` command builds an app even to list its commands."""
     context = click.get_current_context(silent=True)
     return context is None or context.info_name == "run"

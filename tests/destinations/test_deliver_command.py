@@ -11,8 +11,7 @@ import pytest
 from destinations.deliverer import Deliverer
 
 import webhook_receiver
-from conftest import NewLead, Serve
-from leadapi import create_app
+from conftest import MakeApp, NewLead, Serve
 from postgres import Postgres
 from servers import Server
 from webhook_receiver import Receiver
@@ -134,8 +133,8 @@ def test_deliveries_go_on_after_another_program_has_held_the_write_lock(
     assert {each.id for each in receiver.received} == {"evt_1", "evt_2"}
 
 
-def test_a_database_without_the_schema_is_told_in_a_sentence(tmp_path: Path, empty_database_url: str) -> None:
-    app = create_app({"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "off"})
+def test_a_database_without_the_schema_is_told_in_a_sentence(make_app: MakeApp, empty_database_url: str) -> None:
+    app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
 
     refused = app.test_cli_runner().invoke(args=["deliver"])
 

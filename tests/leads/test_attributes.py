@@ -12,6 +12,13 @@ NEARLY_ALL = {str(number): "v" * 2000 for number in range(8)}
 
 
 @pytest.mark.one_database
+def test_the_limit_of_attributes_is_named(client: FlaskClient, new_lead: NewLead) -> None:
+    response = client.post("/leads", json=new_lead(attributes={str(number): "z" for number in range(51)}))
+
+    assert body(response)["errors"] == {"attributes": ["Has more than 50 attributes."]}
+
+
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "attributes",
     [

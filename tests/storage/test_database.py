@@ -211,7 +211,8 @@ def test_a_foreign_lock_on_sqlite_ends_in_503_and_then_all_is_well(
 def test_a_pool_that_is_empty_for_too_long_ends_in_503(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url, THREADS="1")
     client = app.test_client()
-    with app.app_context(), db.engine.connect():
+    # One for the thread, and one for the dispatcher.
+    with app.app_context(), db.engine.connect(), db.engine.connect():
         started = time.monotonic()
         refused = client.get("/leads")
         waited = time.monotonic() - started
