@@ -274,6 +274,7 @@ def test_a_temporary_refusal_is_retried_and_the_next_attempt_arrives(
     ("replies", "outcome"),
     [
         ({"MAIL": ["450 Busy"]}, Outcome(error="status", status=450, excerpt="Busy")),
+        ({"MAIL": ["552 Too big"]}, Outcome(error="status", status=552, is_final=True, excerpt="Too big")),
         ({"MAIL": ["550 Not you"]}, Outcome(error="auth", status=550, disables="auth", excerpt="Not you")),
         (
             {"RCPT": ["550 Nobody", "551 Gone"]},
@@ -300,6 +301,20 @@ def test_a_refusal_is_temporary_final_or_our_own_fault(
     both = Target(url="mailto:a@example.com,b@example.com", headers={}, secrets=())
 
     assert email.send(both, [MESSAGE], new_settings()) == outcome
+
+
+def test_a_mail_about_several_leads_that_is_refused_is_retried(mailbox: Mailbox, new_settings: NewSettings) -> None:
+    configured = new_settings()
+    several = [MESSAGE, replace(MESSAGE, delivery_id=4)]
+
+    mailbox.replies = {"DATA": ["554 Spam"]}
+    refused_content = email.send(SALES, several, configured)
+    mailbox.replies = {"RCPT": ["550 Nobody"]}
+    refused_recipient = email.send(SALES, several, configured)
+
+    # One of the leads may be the reason. No other mail has another recipient.
+    assert refused_content == Outcome(error="status", status=554, excerpt="Spam")
+    assert refused_recipient.is_final
 
 
 def test_a_login_is_made(mailbox: Mailbox, new_settings: NewSettings) -> None:
