@@ -51,10 +51,10 @@ class Pace:
     """How fast a dispatcher works.
 
     :param slots: how many attempts may run at the same time.
-    :param pass_seconds: how long the start of a pass comes after the start of the one before, at least.
+    :param pass_seconds: the least time between the starts of two passes.
     :param most_per_pass: how many attempts a pass may start.
     :param share: the part of one processor that passes and attempts may use, roughly.
-    :param poll_seconds: how long a dispatcher waits that nobody wakes.
+    :param poll_seconds: how long to wait for a wake-up before the next pass.
     """
 
     slots: int
@@ -112,13 +112,13 @@ class Dispatcher:
     def _run(self) -> None:
         while not self._is_stopping.is_set():
             started, self._used = time.monotonic(), -time.thread_time()
-            # Whatever happens from here on wakes the next pass.
-            self.news.clear()
             rest = self._guarded_pass()
             self._used += time.thread_time()
             pause = max(self._pace.pass_seconds, min(self._used / self._pace.share, self._pace.poll_seconds))
             self._is_stopping.wait(pause - (time.monotonic() - started))
             self.news.wait(max(rest - (time.monotonic() - started), 0))
+            # Whatever happens from here on wakes the dispatcher after the next pass.
+            self.news.clear()
         self._finish()
 
     def _guarded_pass(self) -> float:
@@ -169,7 +169,7 @@ class Dispatcher:
     ) -> list[tuple[Any, list[Claim]]]:
         """Record outcomes and claim deliveries, in one transaction; return what each destination is to get."""
         claimed = []
-        # With a patience of its own, this transaction does not tell requests that the database is busy.
+        # A transaction with a patience of its own does not open the breaker, so requests still wait for the lock.
         with storage.write(patience=PATIENCE_SECONDS) as tx:
             disabled = outcomes.record(tx, self._unrecorded)
             for destination_id, share in shares.items():

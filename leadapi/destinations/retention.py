@@ -15,8 +15,9 @@ from leadapi.events import service as events
 KEPT = timedelta(days=30)
 # How many deliveries a transaction deletes. On SQLite, captures wait for it.
 DELETED_AT_ONCE = 500
-# No delivery waits for longer. The clocks of hosts differ by less than the second time.
+# The longest pause between two attempts.
 LONGEST = timedelta(seconds=MOST_RETRY_AFTER_SECONDS)
+# How far the clock of another host may be ahead.
 SKEW = timedelta(minutes=1)
 
 _destinations = Destination.metadata.tables["destinations"]
@@ -53,7 +54,7 @@ def purge(now: datetime) -> Iterator[int]:
     Each step is a transaction, which yields how many deliveries it has deleted. Dispatchers may do this together.
     """
     with storage.write() as tx:
-        # Only a clock that was wrong has set these times.
+        # Only a clock that was wrong can have set times so far in the future.
         tx.execute(_reset, {"ahead": now + SKEW, "latest": now + SKEW + LONGEST, "now": now})
     yield 0
     destination_id = 0
