@@ -156,7 +156,7 @@ class Dispatcher:
         shares = self._slots.shares(
             {key: row.failing_since is not None for key, row in ready.items()}, self._pace.most_per_pass
         )
-        if (self._unrecorded or shares) and (claimed := self._write(ready, shares, now.replace(microsecond=0))):
+        if (self._unrecorded or shares) and (claimed := self._write(ready, shares, now)):
             self._begin(claimed)
         self._keep_house()
         if sum(shares.values()) == self._pace.most_per_pass:

@@ -138,8 +138,7 @@ def _finished(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
         next_at = None if seconds is None else attempt.ended_at + timedelta(seconds=seconds)
     return _held(attempt.claim) | {
         "next_state": state,
-        # Clients see whole seconds.
-        "next_at": next_at and next_at.replace(microsecond=0),
+        "next_at": next_at,
         "answer_status": outcome.status,
         "failure": outcome.error,
         "took_ms": attempt.duration_ms,

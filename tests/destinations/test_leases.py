@@ -142,3 +142,18 @@ def test_a_success_ends_the_failing_even_if_a_failure_that_ended_later_is_record
 
     assert disabled == {}
     assert (client.get("/destinations/1").json or {})["enabled"]
+
+
+def test_the_next_attempt_is_not_a_part_of_a_second_too_early(
+    client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
+) -> None:
+    new_destination()
+    stored_lead()
+    ended_at = datetime.now(UTC).replace(microsecond=900_000)
+    [claim] = claim_all(client.application, ended_at)
+    busy = Outcome(error=kinds.STATUS, status=503, retry_after=10)
+    with client.application.app_context(), storage.write() as tx:
+        outcomes.record(tx, [Attempt(1, claim, busy, 5, ended_at)])
+
+    assert claim_all(client.application, ended_at + timedelta(seconds=9.9)) == []
+    assert len(claim_all(client.application, ended_at + timedelta(seconds=10))) == 1
