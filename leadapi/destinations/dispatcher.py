@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from leadapi import storage
 from leadapi.config import Settings
 from leadapi.destinations import leases, messages, notices, outcomes, retention, service
-from leadapi.destinations.kinds import CONNECTION, Message, Outcome
+from leadapi.destinations.kinds import CONNECTION, FAILING, Message, Outcome
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
 from leadapi.destinations.slots import Slots
@@ -51,10 +51,10 @@ class Pace:
     """How fast a dispatcher works.
 
     :param slots: how many attempts may run at the same time.
-    :param pass_seconds: how long the start of a pass comes after the start of the one before, at least.
+    :param pass_seconds: the least time between the starts of two passes.
     :param most_per_pass: how many attempts a pass may start.
     :param share: the part of one processor that passes and attempts may use, roughly.
-    :param poll_seconds: how long a dispatcher waits that nobody wakes.
+    :param poll_seconds: how long to wait for a wake-up before the next pass.
     """
 
     slots: int
@@ -112,13 +112,13 @@ class Dispatcher:
     def _run(self) -> None:
         while not self._is_stopping.is_set():
             started, self._used = time.monotonic(), -time.thread_time()
-            # Whatever happens from here on wakes the next pass.
-            self.news.clear()
             rest = self._guarded_pass()
             self._used += time.thread_time()
             pause = max(self._pace.pass_seconds, min(self._used / self._pace.share, self._pace.poll_seconds))
             self._is_stopping.wait(pause - (time.monotonic() - started))
             self.news.wait(max(rest - (time.monotonic() - started), 0))
+            # Whatever happens from here on wakes the dispatcher after the next pass.
+            self.news.clear()
         self._finish()
 
     def _guarded_pass(self) -> float:
@@ -156,47 +156,44 @@ class Dispatcher:
         shares = self._slots.shares(
             {key: row.failing_since is not None for key, row in ready.items()}, self._pace.most_per_pass
         )
-        if self._unrecorded or shares:
-            claimed = self._write(ready, shares, now.replace(microsecond=0))
-            self._begin({key: (ready[key], claims) for key, claims in claimed.items() if claims})
+        if (self._unrecorded or shares) and (claimed := self._write(ready, shares, now)):
+            self._begin(claimed)
         self._keep_house()
         if sum(shares.values()) == self._pace.most_per_pass:
             return 0.0
         waits = [(_ready_at(row) - now).total_seconds() for row in due if row.id not in ready]
         return min([self._pace.poll_seconds, self._next_purge - time.monotonic(), *waits])
 
-    def _write(self, ready: Mapping[int, Any], shares: Mapping[int, int], now: datetime) -> dict[int, list[Claim]]:
-        """Record outcomes and claim deliveries, in one transaction."""
-        claimed = {}
-        # With a patience of its own, this transaction does not tell requests that the database is busy.
+    def _write(
+        self, ready: Mapping[int, Any], shares: Mapping[int, int], now: datetime
+    ) -> list[tuple[Any, list[Claim]]]:
+        """Record outcomes and claim deliveries, in one transaction; return what each destination is to get."""
+        claimed = []
+        # A transaction with a patience of its own does not open the breaker, so requests still wait for the lock.
         with storage.write(patience=PATIENCE_SECONDS) as tx:
             disabled = outcomes.record(tx, self._unrecorded)
             for destination_id, share in shares.items():
-                if destination_id in disabled:
-                    continue
-                collects = ready[destination_id].kind == COLLECTING
-                claimed[destination_id] = leases.claim(
-                    tx,
-                    destination_id,
-                    now,
-                    most=MOST_COLLECTED if collects else share,
-                    idle_since=now - PAUSE if collects else None,
-                )
+                row = ready[destination_id]
+                most, idle_since = (MOST_COLLECTED, now - PAUSE) if row.kind == COLLECTING else (share, None)
+                if claims := leases.claim(tx, destination_id, now, most=most, idle_since=idle_since):
+                    claimed.append((row, claims))
         self._unrecorded.clear()
-        for destination_id, reason in disabled.items():
-            logger.warning("destination.disabled", extra={"destination_id": destination_id, "reason": reason})
-            if reason == outcomes.FAILING_REASON:
-                told = (destination_id, self._settings)
-                threading.Thread(target=notices.send_disabled, args=told, name="notice", daemon=True).start()
+        self._announce(disabled)
         return claimed
 
-    def _begin(self, claimed: Mapping[int, tuple[Any, Sequence[Claim]]]) -> None:
+    def _announce(self, disabled: Mapping[int, str]) -> None:
+        """Log which destinations were disabled, and tell the operator of those that kept failing."""
+        for destination_id, reason in disabled.items():
+            logger.warning("destination.disabled", extra={"destination_id": destination_id, "reason": reason})
+            if reason == FAILING:
+                arguments = (destination_id, self._settings)
+                threading.Thread(target=notices.send_disabled, args=arguments, name="notice", daemon=True).start()
+
+    def _begin(self, claimed: Sequence[tuple[Any, Sequence[Claim]]]) -> None:
         """Give claimed deliveries to the senders."""
-        if not claimed:
-            return
         with storage.read() as connection:
-            rendered = messages.render(connection, [claim for _, claims in claimed.values() for claim in claims])
-        for row, claims in claimed.values():
+            rendered = messages.render(connection, [claim for _, claims in claimed for claim in claims])
+        for row, claims in claimed:
             sent = {claim: message for claim in claims if (message := rendered.get(claim)) is not None}
             self._unrecorded += [
                 _attempt(row.id, claim, None if claim in rendered else Outcome(error=CONNECTION), 0.0)
@@ -268,8 +265,9 @@ class Dispatcher:
             return
         try:
             with self._app.app_context(), storage.write(patience=STOP_SECONDS) as tx:
-                outcomes.record(tx, self._unrecorded)
+                disabled = outcomes.record(tx, self._unrecorded)
                 leases.hand_back(tx, claims, storage.now())
+            self._announce(disabled)
         except storage.UNAVAILABLE as exc:
             # The leases end by themselves.
             logger.warning("deliveries.not_handed_back", extra={"reason": type(exc).__name__})

@@ -17,6 +17,10 @@ REFUSED_TARGET = "refused_target"
 RECIPIENT = "recipient"
 AUTH = "auth"
 ERRORS = (DNS, CONNECTION, TLS, TIMEOUT, STATUS, REFUSED_TARGET, RECIPIENT, AUTH)
+# Why the service disables a destination; AUTH is a reason, too.
+GONE = "gone"
+FAILING = "failing"
+REASONS = (GONE, AUTH, FAILING)
 
 # An attempt ends after this time, whatever the receiver does.
 DEADLINE_SECONDS = 30.0
@@ -65,7 +69,7 @@ class Outcome:
     :param status: the HTTP or SMTP status, if there was one.
     :param retry_after: for how many seconds the receiver asks to be left alone.
     :param is_final: whether another attempt would fail as well.
-    :param disables: the reason for which the destination must be disabled: `gone` or `auth`; None to keep it.
+    :param disables: the reason for which the destination must be disabled: `GONE` or `AUTH`; None to keep it.
     :param excerpt: the beginning of the answer, as text.
     """
 

@@ -53,7 +53,7 @@ _claim = (
         due_at=bindparam("until"),
         lease=bindparam("token"),
         attempts=deliveries.c.attempts + 1,
-        last_attempt_at=bindparam("now"),
+        last_attempt_at=bindparam("started_at"),
     )
     .returning(deliveries.c.id, deliveries.c.event_id, deliveries.c.attempts)
 )
@@ -96,6 +96,8 @@ def claim(
     values = {
         "of_destination": destination_id,
         "now": now,
+        # Clients see whole seconds, and replay what failed since one of them.
+        "started_at": now.replace(microsecond=0),
         "idle_since": idle_since or now,
         "most": most,
         "until": now + timedelta(seconds=LEASE_SECONDS),

@@ -22,7 +22,7 @@ class Destination(Base):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
-    # One of kinds.KINDS.
+    # One of service.KINDS.
     kind: Mapped[str] = mapped_column(String(20))
     # May contain secrets.
     url: Mapped[str] = mapped_column(Text)
@@ -34,7 +34,7 @@ class Destination(Base):
     # A JSON object of the headers that a webhook gets; they may be secrets.
     headers: Mapped[str] = mapped_column(Text, server_default="{}")
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
-    # Why the service disabled it: one of service.REASONS; null where a person did.
+    # Why the service disabled it: one of kinds.REASONS; null where a person did.
     disabled_reason: Mapped[str | None] = mapped_column(String(20))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     # Since when every attempt has failed; null after a success.

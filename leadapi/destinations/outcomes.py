@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, update
 
-from leadapi.destinations.kinds import TIMEOUT, Outcome
+from leadapi.destinations.kinds import AUTH, FAILING, TIMEOUT, Outcome
 from leadapi.destinations.leases import Claim, is_held
 from leadapi.destinations.models import CANCELLED, DELIVERED, DUE, FAILED, Destination
 from leadapi.destinations.queue import deliveries
@@ -21,10 +21,7 @@ JITTER = 0.2
 BUSY_SECONDS = 60.0
 MOST_RETRY_AFTER_SECONDS = 24 * 3600
 # A destination of which every attempt failed for so long is disabled.
-FAILING = timedelta(days=5)
-FAILING_REASON = "failing"
-# The reason for which a destination is disabled whose deliveries are not at fault.
-AUTH_REASON = "auth"
+FAILING_TIME = timedelta(days=5)
 
 _destinations = Destination.metadata.tables["destinations"]
 _finish = (
@@ -73,7 +70,7 @@ class Attempt:
 def record(tx: Connection, attempts: Sequence[Attempt]) -> dict[int, str]:
     """Write down how attempts ended, as part of the transaction `tx`.
 
-    An attempt whose lease has ended changes nothing: another dispatcher may be attempting the delivery.
+    An attempt whose lease has ended does not change its delivery: another dispatcher may be attempting it.
 
     :return: the destinations that were disabled, and why.
     """
@@ -88,13 +85,7 @@ def record(tx: Connection, attempts: Sequence[Attempt]) -> dict[int, str]:
     disabled: dict[int, str] = {}
     for destination_id in sorted({attempt.destination_id for attempt, _ in finished}):
         own = [each for each in finished if each[0].destination_id == destination_id]
-        # The attempt that ended last tells the state of the destination.
-        last, outcome = max(own, key=lambda each: each[0].ended_at)
-        values = {"destination_id": destination_id, "now": last.ended_at, "limit": last.ended_at - FAILING}
-        tx.execute(_fail if outcome.error else _recover, values)
-        reason = next((other.disables for _, other in own if other.disables), FAILING_REASON if outcome.error else None)
-        statement = _disable_failing if reason == FAILING_REASON else _disable
-        if reason and tx.execute(statement, values | {"reason": reason}).first():
+        if reason := _judge(tx, destination_id, sorted(own, key=lambda each: each[0].ended_at)):
             disabled[destination_id] = reason
     return disabled
 
@@ -112,6 +103,25 @@ def retry_seconds(outcome: Outcome, attempts: int) -> float | None:
     return max(seconds, min(outcome.retry_after or 0, MOST_RETRY_AFTER_SECONDS))
 
 
+def _judge(tx: Connection, destination_id: int, own: Sequence[tuple[Attempt, Outcome]]) -> str | None:
+    """Note whether a destination is failing, after these attempts in the order in which they ended.
+
+    :return: why the destination was disabled; None if it was not.
+    """
+    last, last_outcome = own[-1]
+    values = {"destination_id": destination_id, "now": last.ended_at, "limit": last.ended_at - FAILING_TIME}
+    if any(outcome.error is None for _, outcome in own):
+        tx.execute(_recover, values)
+    if last_outcome.error is not None:
+        tx.execute(_fail, values)
+    reason = next((outcome.disables for _, outcome in own if outcome.disables), None)
+    if reason is None and last_outcome.error is None:
+        return None
+    statement = _disable if reason else _disable_failing
+    reason = reason or FAILING
+    return reason if tx.execute(statement, values | {"reason": reason}).first() else None
+
+
 def _held(claim: Claim) -> dict[str, Any]:
     return {"delivery_id": claim.delivery_id, "token": claim.token}
 
@@ -119,8 +129,8 @@ def _held(claim: Claim) -> dict[str, Any]:
 def _finished(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
     """The parameters of `_finish`."""
     state, next_at = DELIVERED, None
-    if outcome.disables == AUTH_REASON:
-        # Due as soon as the destination is enabled again.
+    if outcome.disables == AUTH:
+        # The delivery is not at fault. It is due as soon as the destination is enabled again.
         state, next_at = DUE, attempt.ended_at
     elif outcome.error is not None:
         seconds = retry_seconds(outcome, attempt.claim.attempts)
@@ -128,8 +138,7 @@ def _finished(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
         next_at = None if seconds is None else attempt.ended_at + timedelta(seconds=seconds)
     return _held(attempt.claim) | {
         "next_state": state,
-        # Clients see whole seconds.
-        "next_at": next_at and next_at.replace(microsecond=0),
+        "next_at": next_at,
         "answer_status": outcome.status,
         "failure": outcome.error,
         "took_ms": attempt.duration_ms,

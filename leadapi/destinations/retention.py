@@ -4,19 +4,21 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
 
 from leadapi import storage
 from leadapi.destinations.models import CANCELLED, Destination
-from leadapi.destinations.outcomes import JITTER, MOST_RETRY_AFTER_SECONDS
+from leadapi.destinations.outcomes import MOST_RETRY_AFTER_SECONDS
 from leadapi.destinations.queue import deliveries, is_due, of_destination
 from leadapi.events import service as events
 
 KEPT = timedelta(days=30)
 # How many deliveries a transaction deletes. On SQLite, captures wait for it.
 DELETED_AT_ONCE = 500
-# No delivery waits for longer.
-LONGEST = timedelta(seconds=MOST_RETRY_AFTER_SECONDS * (1 + JITTER))
+# The longest pause between two attempts.
+LONGEST = timedelta(seconds=MOST_RETRY_AFTER_SECONDS)
+# How far the clock of another host may be ahead.
+SKEW = timedelta(minutes=1)
 
 _destinations = Destination.metadata.tables["destinations"]
 # Each step is a search in an index, however many deliveries a destination has.
@@ -37,7 +39,13 @@ _delete_orphans, *_delete_old = (
     .returning(deliveries.c.type, deliveries.c.event_id)
     for chosen in (doomed.cte("chosen") for doomed in (_some, *_old))
 )
-_reset = update(deliveries).where(is_due, deliveries.c.due_at > bindparam("latest")).values(due_at=bindparam("now"))
+# A delivery without an attempt is due since its event.
+_last = func.coalesce(deliveries.c.last_attempt_at, deliveries.c.due_at)
+_reset = (
+    update(deliveries)
+    .where(is_due, or_(_last > bindparam("ahead"), deliveries.c.due_at > bindparam("latest")))
+    .values(due_at=bindparam("now"))
+)
 
 
 def purge(now: datetime) -> Iterator[int]:
@@ -46,8 +54,8 @@ def purge(now: datetime) -> Iterator[int]:
     Each step is a transaction, which yields how many deliveries it has deleted. Dispatchers may do this together.
     """
     with storage.write() as tx:
-        # Only a clock that was wrong has set these times.
-        tx.execute(_reset, {"latest": now + LONGEST, "now": now})
+        # Only a clock that was wrong can have set times so far in the future.
+        tx.execute(_reset, {"ahead": now + SKEW, "latest": now + SKEW + LONGEST, "now": now})
     yield 0
     destination_id = 0
     while True:

@@ -18,7 +18,6 @@ from leadapi.web.fields import (
 )
 
 STATES = [models.DUE, models.DELIVERED, models.FAILED, models.CANCELLED]
-REASONS = ["gone", "auth", "failing"]
 MOST_SOURCES = 100
 LONGEST_URL = 2000
 
@@ -197,7 +196,7 @@ class DestinationSchema(ShownSchema):
     disabled_reason = fields.String(
         required=True,
         allow_none=True,
-        validate=validate.OneOf(REASONS),
+        validate=validate.OneOf(list(kinds.REASONS)),
         metadata={"description": "Why the service disabled it; null where it did not."},
     )
     created_at = fields.AwareDateTime(required=True, metadata={"description": "UTC."})

@@ -9,6 +9,9 @@ from leadapi.config_fields import SmtpServer
 from leadapi.destinations import egress, kinds
 from leadapi.destinations.kinds import Outcome
 
+# The size of the mail is refused; RFC 1870 allows this reply to MAIL FROM, too.
+TOO_LARGE = 552
+
 
 def submit(mail: EmailMessage, recipients: Sequence[str], server: SmtpServer) -> Outcome:
     """Send a mail to recipients, once. It is a success if the server accepts it for at least one of them."""
@@ -61,11 +64,13 @@ def _refusal(exc: smtplib.SMTPException) -> Outcome:
         return Outcome(error=error, status=min(codes), is_final=is_final, excerpt=_replies(exc.recipients))
     if not isinstance(exc, smtplib.SMTPResponseException):
         # The server offers no authentication, or no method of it that smtplib knows.
-        return Outcome(error=kinds.AUTH, disables="auth", excerpt=_text(str(exc)))
+        return Outcome(error=kinds.AUTH, disables=kinds.AUTH, excerpt=_text(str(exc)))
     status, excerpt = exc.smtp_code, _text(exc.smtp_error)
-    if status >= 500 and isinstance(exc, (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused)):
-        return Outcome(error=kinds.AUTH, status=status, disables="auth", excerpt=excerpt)
-    is_final = status >= 500 and isinstance(exc, smtplib.SMTPDataError)
+    is_content = isinstance(exc, smtplib.SMTPDataError) or status == TOO_LARGE
+    is_sender = isinstance(exc, (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused))
+    if status >= 500 and is_sender and not is_content:
+        return Outcome(error=kinds.AUTH, status=status, disables=kinds.AUTH, excerpt=excerpt)
+    is_final = status >= 500 and is_content
     return Outcome(error=kinds.STATUS, status=status, is_final=is_final, excerpt=excerpt)
 
 

@@ -114,7 +114,7 @@ def _post(target: Target, headers: Mapping[str, str], body: bytes) -> Outcome:
         status=status,
         retry_after=_seconds(response.headers.get("Retry-After", "")),
         is_final=status == HTTPStatus.GONE,
-        disables="gone" if status == HTTPStatus.GONE else None,
+        disables=kinds.GONE if status == HTTPStatus.GONE else None,
         excerpt=excerpt,
     )
 

@@ -164,12 +164,14 @@ def _insert_or_lock(
     :return: the inserted and the locked leads, by the key of the address.
     """
     inserted: dict[str, ShownLead] = {}
+    locked: dict[str, ShownLead] = {}
     missing = set(new_leads)
     for _ in range(ATTEMPTS):
         inserted |= _insert(tx, {key: new for key, new in new_leads.items() if key in missing}, by, time)
         missing -= inserted.keys()
-        locked = _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(missing)})) if lock and missing else {}
-        missing -= locked.keys()
+        if lock and missing:
+            locked |= _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(missing)}))
+            missing -= locked.keys()
         # An address is still missing if another transaction erased its lead between the two statements.
         if not lock or not missing:
             return inserted, locked

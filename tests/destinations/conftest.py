@@ -1,7 +1,9 @@
 """Fixtures of the tests of destinations."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +13,11 @@ from sqlalchemy import text
 
 import run_log
 from conftest import MARKER, Json, MakeApp, body
-from leadapi import storage
+from leadapi import config, storage
+from leadapi.config import Settings
 from leadapi.destinations.dispatcher import Dispatcher, Pace
+from leadapi.destinations.kinds import Message, Target
+from receivers import Mailbox, mail_server
 from webhook_receiver import Receiver
 
 NewDestination = Callable[..., Json]
@@ -25,6 +30,22 @@ FIELDS = [
     *("id", "kind", "url", "events", "sources", "description", "headers", "enabled", "disabled_reason"),
     *("created_at", "last_delivery"),
 ]
+# A destination and a message of the tests of mail.
+SALES = Target(url="mailto:sales@example.com", headers={}, secrets=())
+LEAD = {
+    "id": 12,
+    "full_name": "María Lee",
+    "email": "maria@bücher.example",
+    "company": "Lee & Sons <b>",
+    "message": "Hello,\n\nwe need <40> licences.\r\nBest, María",
+    "source": "landing-page",
+    "created_at": "2026-02-28T10:00:00Z",
+    "status": "new",
+    "attributes": {"utm_source": "news & more", "page": "https://www.example.com/?a=1&b=2"},
+    "updated_at": "2026-02-28T10:00:00Z",
+}
+MESSAGE = Message(delivery_id=3, event_id=5, type="lead.created", time=datetime(2026, 2, 28, 10, tzinfo=UTC), lead=LEAD)
+NewSettings = Callable[..., Settings]
 
 
 @pytest.fixture
@@ -79,6 +100,29 @@ def dispatch(app: Flask) -> Iterator[Dispatch]:
     yield start
     for dispatcher in running:
         dispatcher.stop()
+
+
+def mail_settings(url: str, **environ: str) -> Settings:
+    """The settings of a service that sends mail by a server."""
+    return config.load({"DATABASE_URL": "sqlite://", "SMTP_URL": url, "MAIL_FROM": "leads@example.com"} | environ)
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def new_settings(mailbox: Mailbox) -> Iterator[NewSettings]:
+    """Run a server with the mailbox, and return the settings of a service that sends mail by it."""
+    with ExitStack() as stack:
+
+        def start(query: str = "?starttls=optional", user: str = "", scheme: str = "smtp", **options: Any) -> Settings:
+            address = stack.enter_context(mail_server(mailbox, **options))
+            public_url = "https://leads.example.com"
+            return mail_settings(f"{scheme}://{user}{address}/{query}", PUBLIC_URL=public_url)
+
+        yield start
 
 
 def change_rows(app: Flask, statement: str, **values: Any) -> None:

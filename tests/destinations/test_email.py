@@ -1,64 +1,21 @@
-"""Mail: what people get, and what becomes of the replies of the server."""
+"""Mail: what people get."""
 
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from destinations.conftest import LEAD, MESSAGE, SALES, NewSettings, mail_settings
 
 from leadapi import config
-from leadapi.config import Settings
-from leadapi.destinations import egress, email, kinds
+from leadapi.destinations import email
 from leadapi.destinations.errors import UrlRefused
 from leadapi.destinations.kinds import Message, Outcome, Target
-from receivers import CERTIFICATE, Mailbox, mail_server, tls_of_server
+from receivers import Mailbox
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-SALES = Target(url="mailto:sales@example.com", headers={}, secrets=())
-LEAD = {
-    "id": 12,
-    "full_name": "María Lee",
-    "email": "maria@bücher.example",
-    "company": "Lee & Sons <b>",
-    "message": "Hello,\n\nwe need <40> licences.\r\nBest, María",
-    "source": "landing-page",
-    "created_at": "2026-02-28T10:00:00Z",
-    "status": "new",
-    "attributes": {"utm_source": "news & more", "page": "https://www.example.com/?a=1&b=2"},
-    "updated_at": "2026-02-28T10:00:00Z",
-}
-MESSAGE = Message(delivery_id=3, event_id=5, type="lead.created", time=datetime(2026, 2, 28, 10, tzinfo=UTC), lead=LEAD)
-NewSettings = Callable[..., Settings]
-
-
-def settings(url: str, **environ: str) -> Settings:
-    """The settings of a service that sends mail by a server."""
-    return config.load({"DATABASE_URL": "sqlite://", "SMTP_URL": url, "MAIL_FROM": "leads@example.com"} | environ)
-
-
-@pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
-
-
-@pytest.fixture
-def new_settings(mailbox: Mailbox) -> Iterator[NewSettings]:
-    """Run a server with the mailbox, and return the settings of a service that sends mail by it."""
-    with ExitStack() as stack:
-
-        def start(query: str = "?starttls=optional", user: str = "", scheme: str = "smtp", **options: Any) -> Settings:
-            address = stack.enter_context(mail_server(mailbox, **options))
-            public_url = "https://leads.example.com"
-            return settings(f"{scheme}://{user}{address}/{query}", PUBLIC_URL=public_url)
-
-        yield start
 
 
 def part(mail: EmailMessage, subtype: str) -> str:
@@ -101,7 +58,7 @@ def test_people_get_the_lead_as_text_and_as_html(mailbox: Mailbox, new_settings:
 @pytest.mark.parametrize("width", [320, 390, 1200])
 def test_the_html_part_fits_its_window_and_has_dark_colours(page: "Page", width: int) -> None:
     lead = {**LEAD, "full_name": "x" * 255, "message": "y" * 2000, "attributes": {"z" * 100: "https://" + "w" * 1000}}
-    mail = email.compose(["sales@example.com"], [MESSAGE, replace(MESSAGE, lead=lead)], settings("smtp://h"))
+    mail = email.compose(["sales@example.com"], [MESSAGE, replace(MESSAGE, lead=lead)], mail_settings("smtp://h"))
     page.set_viewport_size({"width": width, "height": 800})
 
     page.set_content(part(mail, "html"))
@@ -175,7 +132,7 @@ def test_the_subject_says_what_happened(changes: dict[str, Any], subject: str, l
     mail = email.compose(
         ["sales@example.com"],
         [replace(MESSAGE, **changes)],
-        settings("smtp://h", PUBLIC_URL="https://leads.example.com"),
+        mail_settings("smtp://h", PUBLIC_URL="https://leads.example.com"),
     )
 
     assert mail["Subject"] == subject
@@ -215,13 +172,13 @@ def test_a_name_adds_no_header(mailbox: Mailbox, new_settings: NewSettings, name
 def test_a_repeat_without_a_message_does_not_show_the_earlier_one() -> None:
     repeat = replace(MESSAGE, type="lead.repeated", sent={"full_name": "María Lee", "message": None})
 
-    assert "licences" not in part(email.compose(["sales@example.com"], [repeat], settings("smtp://h")), "plain")
+    assert "licences" not in part(email.compose(["sales@example.com"], [repeat], mail_settings("smtp://h")), "plain")
 
 
 def test_a_note_is_shown_instead_of_the_message_of_the_lead() -> None:
     note = replace(MESSAGE, type="lead.noted", note="Called back")
 
-    mail = email.compose(["sales@example.com"], [note], settings("smtp://h"))
+    mail = email.compose(["sales@example.com"], [note], mail_settings("smtp://h"))
 
     assert mail["Subject"] == "New note: María Lee (landing-page)"
     assert "\n\nCalled back\n\n" in part(mail, "plain")
@@ -231,7 +188,7 @@ def test_a_note_is_shown_instead_of_the_message_of_the_lead() -> None:
 def test_characters_that_are_not_seen_are_left_out() -> None:
     lead = {**LEAD, "full_name": "A\u202eB\x00C\x07D", "message": "E\u2066F\x1b[1mG\tH", "source": "\x7f"}
 
-    mail = email.compose(["sales@example.com"], [replace(MESSAGE, lead=lead)], settings("smtp://h"))
+    mail = email.compose(["sales@example.com"], [replace(MESSAGE, lead=lead)], mail_settings("smtp://h"))
 
     assert mail["Subject"] == "New lead: A B C D"
     assert "\n\nE F [1mG H\n\n" in part(mail, "plain")
@@ -240,7 +197,7 @@ def test_characters_that_are_not_seen_are_left_out() -> None:
 @pytest.mark.parametrize("address", ["müller@example.com", "no address", "", None])
 def test_without_an_address_that_a_header_can_have_there_is_no_reply_to(address: str | None) -> None:
     mail = email.compose(
-        ["sales@example.com"], [replace(MESSAGE, lead={**LEAD, "email": address})], settings("smtp://h")
+        ["sales@example.com"], [replace(MESSAGE, lead={**LEAD, "email": address})], mail_settings("smtp://h")
     )
 
     assert mail["Reply-To"] is None
@@ -248,7 +205,7 @@ def test_without_an_address_that_a_header_can_have_there_is_no_reply_to(address:
 
 def test_the_message_id_names_the_deliveries() -> None:
     def message_id(*messages: Message) -> str:
-        return str(email.compose(["sales@example.com"], messages, settings("smtp://h"))["Message-ID"])
+        return str(email.compose(["sales@example.com"], messages, mail_settings("smtp://h"))["Message-ID"])
 
     assert message_id(MESSAGE).startswith("<3.")
     assert message_id(MESSAGE).endswith("@example.com>")
@@ -257,144 +214,6 @@ def test_the_message_id_names_the_deliveries() -> None:
     assert len({message_id(MESSAGE), message_id(other), message_id(MESSAGE, other)}) == 3
     # The first delivery of another database.
     assert message_id(MESSAGE) != message_id(replace(MESSAGE, time=datetime(2027, 1, 1, tzinfo=UTC)))
-
-
-def test_a_temporary_refusal_is_retried_and_the_next_attempt_arrives(
-    mailbox: Mailbox, new_settings: NewSettings
-) -> None:
-    mailbox.replies = {"DATA": ["451 Try again later"]}
-    configured = new_settings()
-
-    assert email.send(SALES, [MESSAGE], configured) == Outcome(error="status", status=451, excerpt="Try again later")
-    assert email.send(SALES, [MESSAGE], configured) == Outcome(status=250)
-    assert len(mailbox.mails) == 1
-
-
-@pytest.mark.parametrize(
-    ("replies", "outcome"),
-    [
-        ({"MAIL": ["450 Busy"]}, Outcome(error="status", status=450, excerpt="Busy")),
-        ({"MAIL": ["550 Not you"]}, Outcome(error="auth", status=550, disables="auth", excerpt="Not you")),
-        (
-            {"RCPT": ["550 Nobody", "551 Gone"]},
-            Outcome(
-                error="recipient",
-                status=550,
-                is_final=True,
-                excerpt="a@example.com: 550 Nobody\nb@example.com: 551 Gone",
-            ),
-        ),
-        (
-            {"RCPT": ["550 Nobody", "452 Full"]},
-            Outcome(error="status", status=452, excerpt="a@example.com: 550 Nobody\nb@example.com: 452 Full"),
-        ),
-        ({"RCPT": ["550 Nobody"]}, Outcome(status=250, excerpt="a@example.com: 550 Nobody")),
-        ({"DATA": ["554 Spam"]}, Outcome(error="status", status=554, is_final=True, excerpt="Spam")),
-        ({"DATA": ["421 Closing"]}, Outcome(error="status", status=421, excerpt="Closing")),
-    ],
-)
-def test_a_refusal_is_temporary_final_or_our_own_fault(
-    mailbox: Mailbox, new_settings: NewSettings, replies: dict[str, list[str]], outcome: Outcome
-) -> None:
-    mailbox.replies = replies
-    both = Target(url="mailto:a@example.com,b@example.com", headers={}, secrets=())
-
-    assert email.send(both, [MESSAGE], new_settings()) == outcome
-
-
-def test_a_login_is_made(mailbox: Mailbox, new_settings: NewSettings) -> None:
-    configured = new_settings(user="us%40er:pass%3Aword@", authenticator=mailbox.authenticate, auth_require_tls=False)
-
-    assert email.send(SALES, [MESSAGE], configured) == Outcome(status=250)
-    assert mailbox.logins == [(b"us@er", b"pass:word")]
-
-
-@pytest.mark.parametrize(
-    ("reply", "outcome"),
-    [
-        ("535 Wrong password", Outcome(error="auth", status=535, disables="auth", excerpt="Wrong password")),
-        ("454 Not now", Outcome(error="status", status=454, excerpt="Not now")),
-    ],
-)
-def test_a_refused_login_disables_the_destination_unless_it_is_temporary(
-    mailbox: Mailbox, new_settings: NewSettings, reply: str, outcome: Outcome
-) -> None:
-    # smtplib tries each method of authentication.
-    mailbox.replies = {"AUTH": [reply] * 3}
-    configured = new_settings(user="user:password@", authenticator=mailbox.authenticate, auth_require_tls=False)
-
-    assert email.send(SALES, [MESSAGE], configured) == outcome
-    assert mailbox.mails == []
-
-
-def test_a_server_without_logins_is_our_own_fault(new_settings: NewSettings) -> None:
-    outcome = email.send(SALES, [MESSAGE], new_settings(user="user:password@"))
-
-    assert (outcome.error, outcome.disables) == ("auth", "auth")
-
-
-def test_a_server_without_starttls_gets_nothing_unless_it_is_optional(
-    mailbox: Mailbox, new_settings: NewSettings
-) -> None:
-    assert email.send(SALES, [MESSAGE], new_settings(query="")) == Outcome(error="tls")
-    assert mailbox.mails == []
-
-
-@pytest.fixture
-def trusted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Trust the certificate of the tests."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    egress.tls.cache_clear()
-    yield
-    egress.tls.cache_clear()
-
-
-@pytest.mark.parametrize("query", ["", "?starttls=optional"])
-def test_starttls_is_used_where_it_is_offered(
-    mailbox: Mailbox, new_settings: NewSettings, trusted: None, query: str
-) -> None:
-    assert email.send(SALES, [MESSAGE], new_settings(query, tls_context=tls_of_server())) == Outcome(status=250)
-    assert mailbox.is_encrypted == [True]
-
-
-def test_a_connection_can_be_encrypted_from_its_beginning(
-    mailbox: Mailbox, new_settings: NewSettings, trusted: None
-) -> None:
-    assert email.send(SALES, [MESSAGE], new_settings("", scheme="smtps", ssl_context=tls_of_server())) == Outcome(
-        status=250
-    )
-    assert mailbox.is_encrypted == [True]
-
-
-def test_a_certificate_that_is_not_trusted_is_accepted_only_where_no_encryption_is(
-    mailbox: Mailbox, new_settings: NewSettings
-) -> None:
-    options = {"tls_context": tls_of_server()}
-
-    assert email.send(SALES, [MESSAGE], new_settings("", **options)) == Outcome(error="tls")
-    assert email.send(SALES, [MESSAGE], new_settings("", scheme="smtps", ssl_context=tls_of_server())) == Outcome(
-        error="tls"
-    )
-    assert mailbox.mails == []
-    assert email.send(SALES, [MESSAGE], new_settings("?starttls=optional", **options)) == Outcome(status=250)
-
-
-def test_a_server_that_says_nothing_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "DEADLINE_SECONDS", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
-        outcome = email.send(SALES, [MESSAGE], settings(f"smtp://127.0.0.1:{silent.getsockname()[1]}"))
-
-    assert outcome == Outcome(error="timeout")
-    assert time.monotonic() - began < 0.9
-
-
-def test_a_server_that_is_not_there_is_retried() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-
-    assert email.send(SALES, [MESSAGE], settings(f"smtp://127.0.0.1:{port}")) == Outcome(error="connection")
-    assert email.send(SALES, [MESSAGE], settings("smtp://nothing.invalid")) == Outcome(error="dns")
 
 
 @pytest.mark.parametrize(
@@ -408,8 +227,8 @@ def test_a_server_that_is_not_there_is_retried() -> None:
     ],
 )
 def test_a_url_is_kept_with_normalised_addresses(url: str, normal: str) -> None:
-    assert email.check(url, settings("smtp://mail.example.com")) == normal
-    assert email.check(normal, settings("smtp://mail.example.com")) == normal
+    assert email.check(url, mail_settings("smtp://mail.example.com")) == normal
+    assert email.check(normal, mail_settings("smtp://mail.example.com")) == normal
     assert email.shown(normal) == normal
 
 
@@ -433,7 +252,7 @@ def test_a_url_is_kept_with_normalised_addresses(url: str, normal: str) -> None:
 )
 def test_what_is_no_list_of_addresses_is_refused(url: str, sentence: str) -> None:
     with pytest.raises(UrlRefused) as caught:
-        email.check(url, settings("smtp://mail.example.com"))
+        email.check(url, mail_settings("smtp://mail.example.com"))
 
     assert caught.value.errors["url"][0].startswith(sentence)
 

@@ -111,18 +111,36 @@ def test_each_transaction_is_small(
     assert purge(client.application) == [0, 20, 20, 10, 0]
 
 
-def test_a_time_that_only_a_wrong_clock_can_have_set_is_corrected(
-    app: Flask, client: FlaskClient, new_destination: NewDestination, stored_lead: StoredLead
+@pytest.mark.parametrize(
+    ("last_attempt", "next_attempt", "is_corrected"),
+    [
+        (timedelta(0), timedelta(hours=24), False),
+        (timedelta(0), timedelta(days=400), True),
+        (timedelta(seconds=30), timedelta(hours=2), False),
+        (timedelta(hours=1), timedelta(hours=2), True),
+        (None, timedelta(seconds=30), False),
+        (None, timedelta(hours=1), True),
+    ],
+)
+def test_times_that_only_a_wrong_clock_can_have_set_are_corrected(
+    client: FlaskClient,
+    new_destination: NewDestination,
+    stored_lead: StoredLead,
+    *,
+    last_attempt: timedelta | None,
+    next_attempt: timedelta,
+    is_corrected: bool,
 ) -> None:
     new_destination()
-    for number, later in enumerate((timedelta(hours=24), timedelta(days=400)), start=1):
-        stored_lead()
-        change_rows(app, "UPDATE deliveries SET due_at = :time WHERE id = :id", time=NOW + later, id=number)
+    stored_lead()
+    times = {"due": NOW + next_attempt, "last": None if last_attempt is None else NOW + last_attempt}
+    change_rows(client.application, "UPDATE deliveries SET due_at = :due, last_attempt_at = :last", **times)
 
-    purge(app)
+    purge(client.application)
 
-    times = [each["next_attempt_at"] for each in deliveries(client, 1)]
-    assert times == [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (NOW + timedelta(hours=24), NOW)]
+    [delivery] = deliveries(client, 1)
+    expected = NOW if is_corrected else NOW + next_attempt
+    assert delivery["next_attempt_at"] == f"{expected:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_a_dispatcher_deletes_what_is_old(

@@ -245,3 +245,23 @@ def test_batches_at_once_that_share_people_are_all_answered(app: Flask, new_lead
     assert len(leads) == 40
     events = [body(client.get(f"/leads/{lead['id']}/events")) for lead in leads]
     assert {page["total"] for page in events} == {6}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_lead_that_is_erased_meanwhile_is_stored_anew(app: Flask, stored_lead: StoredLead) -> None:
+    kept, erased = stored_lead(), stored_lead()
+    erasing: list[str] = []
+
+    def erase(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        """Erase the second lead when the batch has found both, and before it locks them."""
+        if "FOR UPDATE" in statement and not erasing:
+            erasing.append(statement)
+            assert app.test_client().delete("/leads/2").status_code == 204
+
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", erase)
+    items = [{"full_name": "New Name", "email": lead["email"]} for lead in (kept, erased)]
+    verdicts = post(app.test_client(), items, MERGE)
+
+    assert [verdict["status"] for verdict in verdicts] == [200, 201]
+    assert [verdict["lead"]["full_name"] for verdict in verdicts] == ["New Name", "New Name"]
