@@ -1,5 +1,6 @@
 """Chat: events as messages of a few lines, by a service that Apprise knows."""
 
+import gc
 import logging
 import re
 import threading
@@ -101,6 +102,7 @@ def _plain(text: str) -> str:
 
 def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
     title, body = compose(summary)
+    plugin: NotifyBase | None = None
     with egress.Guard(allow_private=settings.webhook_allow_private) as guard, _Reasons() as reasons:
         try:
             plugin = _plugin(url)
@@ -109,6 +111,12 @@ def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
                 return Outcome()
         except Exception as exc:  # noqa: BLE001  # the services of Apprise are by many authors, and raise what they like
             return Outcome(error=guard.error(exc))
+        finally:
+            # Some services log out when they are deleted, which must happen inside of the guard. The traceback of an
+            # error that requests has raised can be part of a cycle with the service, which only a collection ends.
+            logs_out, plugin = hasattr(plugin, "__del__"), None
+            if logs_out:
+                gc.collect()
     reason = "\n".join(reasons.texts)
     status = _STATUS.search(reason)
     if guard.fault or (status is None and "connection error" in reason.lower()):
