@@ -9,6 +9,9 @@ from leadapi.config_fields import SmtpServer
 from leadapi.destinations import egress, kinds
 from leadapi.destinations.kinds import Outcome
 
+# The reply to MAIL FROM or DATA that refuses a mail for its size (RFC 1870), not its sender.
+TOO_LARGE = 552
+
 
 def submit(mail: EmailMessage, recipients: Sequence[str], server: SmtpServer) -> Outcome:
     """Send a mail to recipients, once. It is a success if the server accepts it for at least one of them."""
@@ -63,6 +66,8 @@ def _refusal(exc: smtplib.SMTPException) -> Outcome:
         # The server offers no authentication, or no method of it that smtplib knows.
         return Outcome(error=kinds.AUTH, disables="auth", excerpt=_text(str(exc)))
     status, excerpt = exc.smtp_code, _text(exc.smtp_error)
+    if status == TOO_LARGE:
+        return Outcome(error=kinds.STATUS, status=status, is_final=True, excerpt=excerpt)
     if status >= 500 and isinstance(exc, (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused)):
         return Outcome(error=kinds.AUTH, status=status, disables="auth", excerpt=excerpt)
     is_final = status >= 500 and isinstance(exc, smtplib.SMTPDataError)
