@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -50,7 +51,11 @@ def send(target: Target, messages: Sequence[Message], settings: Settings) -> Out
     if settings.smtp_url is None or settings.mail_from is None:
         return Outcome(error=kinds.CONNECTION)
     recipients = _recipients(target.url)
-    return smtp.submit(compose(recipients, messages, settings), recipients, settings.smtp_url)
+    outcome = smtp.submit(compose(recipients, messages, settings), recipients, settings.smtp_url)
+    if len(messages) > 1 and outcome.error == kinds.STATUS:
+        # What one stranger wrote can be the reason. The times of the next attempts differ, which parts the messages.
+        return replace(outcome, is_final=False)
+    return outcome
 
 
 def compose(recipients: Sequence[str], messages: Sequence[Message], settings: Settings) -> EmailMessage:

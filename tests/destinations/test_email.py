@@ -321,6 +321,18 @@ def test_a_refusal_is_temporary_final_or_our_own_fault(
     assert email.send(both, [MESSAGE], new_settings()) == outcome
 
 
+def test_a_refusal_of_what_is_in_a_mail_is_final_only_for_a_mail_about_one_lead(
+    mailbox: Mailbox, new_settings: NewSettings
+) -> None:
+    mailbox.replies = {"DATA": ["554 Spam"] * 2, "RCPT": []}
+    configured = new_settings()
+
+    assert email.send(SALES, [MESSAGE, MESSAGE], configured).is_final is False
+    assert email.send(SALES, [MESSAGE], configured).is_final is True
+    mailbox.replies = {"RCPT": ["550 Nobody"]}
+    assert email.send(SALES, [MESSAGE, MESSAGE], configured).is_final is True
+
+
 def test_a_login_is_made(mailbox: Mailbox, new_settings: NewSettings) -> None:
     configured = new_settings(user="us%40er:pass%3Aword@", authenticator=mailbox.authenticate, auth_require_tls=False)
 
