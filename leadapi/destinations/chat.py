@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from leadapi.config import Settings
 from leadapi.destinations import egress, hosts, kinds
@@ -40,14 +40,14 @@ def check(url: str, settings: Settings) -> str:
 
     :raises UrlRefused: Apprise does not know it, or nothing may be sent to it.
     """
-    plugin = _plugin(url)
+    plugin, parts = _written(url)
     scheme = url.partition(":")[0].lower()
     if plugin is None or scheme in _LOCAL:
         raise UrlRefused("Must be the Apprise URL of a chat service, such as slack://… or ntfys://….")
     if scheme in _MAIL:
         raise UrlRefused("Mail is sent by a destination of the kind email.")
     # Apprise finds parameters where urlsplit() sees none, so the URL must first be written by Apprise.
-    if files := sorted(_FILES & parse_qs(urlsplit(str(plugin)).query).keys()):
+    if files := sorted(_FILES & parse_qs(parts.query).keys()):
         raise UrlRefused(f"Must not have a parameter that names a file: {', '.join(files)}.")
     # For other services, `host` is the name of an account or a token.
     if plugin.host and "host" in plugin.template_tokens:
@@ -61,11 +61,10 @@ def shown(url: str) -> str:
     `str()` hides the tokens that Apprise knows. Where it hides nothing in a path, the path itself can be a secret, such
     as a topic or that of a webhook. Parameters can be headers.
     """
-    plugin = _plugin(url)
+    plugin, parts = _written(url)
     if plugin is None:
         scheme, separator, _ = url.partition("://")
         return f"{scheme}://****" if separator else "****"
-    parts = urlsplit(str(plugin))
     user, _, host = parts.netloc.rpartition("@")
     path = parts.path if "..." in host + parts.path else "/****" if parts.path.strip("/") else ""
     return f"{parts.scheme}://{'****@' if user else ''}{host if plugin.host else '****'}{path}"
@@ -142,6 +141,15 @@ class _Reasons(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if threading.get_ident() == self._ident:
             self.texts.append(record.getMessage())
+
+
+def _written(url: str) -> "tuple[NotifyBase | None, SplitResult]":
+    """The service of Apprise that sends to a URL, and the URL as Apprise writes it, with its tokens hidden."""
+    try:
+        plugin = _plugin(url)
+        return plugin, urlsplit(str(plugin))
+    except Exception:  # noqa: BLE001  # some services cannot read, or write, URLs that they do not expect
+        return None, urlsplit("")
 
 
 def _plugin(url: str) -> "NotifyBase | None":

@@ -255,6 +255,7 @@ def test_apprise_is_imported_by_nothing_but_chat(tmp_path: Any) -> None:
         ("json://example.com", "json://example.com"),
         ("gotifys://example.com/secret-token", "gotifys://example.com/s...n/"),
         ("nothing://secret", "nothing://****"),
+        ("tgram://8080:", "tgram://****"),
         ("secret", "****"),
     ],
 )
@@ -282,6 +283,8 @@ def test_a_url_that_apprise_knows_is_kept_as_it_is(url: str) -> None:
         ("nothing://x", "Must be the Apprise URL of a chat service"),
         ("https://example.com/x", "Must be the Apprise URL of a chat service"),
         ("slack://x", "Must be the Apprise URL of a chat service"),
+        ("tgram://8080:", "Must be the Apprise URL of a chat service"),
+        ("wxteams://[::1]", "Must be the Apprise URL of a chat service"),
         ("${SERVICE}://x", "Must be the Apprise URL of a chat service"),
         ("syslog://", "Must be the Apprise URL of a chat service"),
         ("SYSLOG://", "Must be the Apprise URL of a chat service"),
