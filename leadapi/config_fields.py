@@ -224,7 +224,8 @@ class SmtpUrl(fields.Field[SmtpServer | None]):
     # Messages contain no URL, because it can contain a password.
     default_error_messages = {
         "invalid": "must be none or a URL such as smtp://user:password@mail.example.com:587 or smtps://…,"
-        " with ?starttls=optional for a server without encryption."
+        " with ?starttls=optional for a server without encryption.",
+        "ascii": "must have a user and a password of ASCII characters, because the login sends no others.",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> SmtpServer | None:
@@ -249,6 +250,8 @@ class SmtpUrl(fields.Field[SmtpServer | None]):
             raise self.make_error("invalid")
         is_tls = url.scheme == "smtps"
         user, password = (unquote(text) if text else None for text in (url.username, url.password))
+        if not f"{user}{password}".isascii():
+            raise self.make_error("ascii")
         requires_starttls = not is_tls and starttls == ["required"]
         return SmtpServer(url.hostname, port or (465 if is_tls else 587), user, password, is_tls, requires_starttls)
 

@@ -47,6 +47,7 @@ def test_the_sender_of_mail_is_an_address_that_the_server_knows(environ: dict[st
         ({"SMTP_URL": "smtp://mail.example.com:x"}, "SMTP_URL must be none or a URL"),
         ({"SMTP_URL": "smtp://mail.example.com/path"}, "SMTP_URL must be none or a URL"),
         ({"SMTP_URL": "smtp://mail.example.com?starttls=no"}, "SMTP_URL must be none or a URL"),
+        ({"SMTP_URL": "smtp://a:p%C3%A4ss@mail.example.com"}, "SMTP_URL must have a user and a password of ASCII"),
         ({"SMTP_URL": "smtp://mail.example.com?tls=on"}, "SMTP_URL must be none or a URL"),
         ({"MAIL_FROM": "leads"}, "MAIL_FROM must be none or one email address, with only ASCII before its @."),
         (

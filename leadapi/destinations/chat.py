@@ -1,11 +1,12 @@
 """Chat: events as messages of a few lines, by a service that Apprise knows."""
 
+import gc
 import logging
 import re
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from leadapi.config import Settings
 from leadapi.destinations import egress, hosts, kinds
@@ -39,14 +40,14 @@ def check(url: str, settings: Settings) -> str:
 
     :raises UrlRefused: Apprise does not know it, or nothing may be sent to it.
     """
-    plugin = _plugin(url)
+    plugin, parts = _written(url)
     scheme = url.partition(":")[0].lower()
     if plugin is None or scheme in _LOCAL:
         raise UrlRefused("Must be the Apprise URL of a chat service, such as slack://… or ntfys://….")
     if scheme in _MAIL:
         raise UrlRefused("Mail is sent by a destination of the kind email.")
     # Apprise finds parameters where urlsplit() sees none, so the URL must first be written by Apprise.
-    if files := sorted(_FILES & parse_qs(urlsplit(str(plugin)).query).keys()):
+    if files := sorted(_FILES & parse_qs(parts.query).keys()):
         raise UrlRefused(f"Must not have a parameter that names a file: {', '.join(files)}.")
     # For other services, `host` is the name of an account or a token.
     if plugin.host and "host" in plugin.template_tokens:
@@ -60,11 +61,10 @@ def shown(url: str) -> str:
     `str()` hides the tokens that Apprise knows. Where it hides nothing in a path, the path itself can be a secret, such
     as a topic or that of a webhook. Parameters can be headers.
     """
-    plugin = _plugin(url)
+    plugin, parts = _written(url)
     if plugin is None:
         scheme, separator, _ = url.partition("://")
         return f"{scheme}://****" if separator else "****"
-    parts = urlsplit(str(plugin))
     user, _, host = parts.netloc.rpartition("@")
     path = parts.path if "..." in host + parts.path else "/****" if parts.path.strip("/") else ""
     return f"{parts.scheme}://{'****@' if user else ''}{host if plugin.host else '****'}{path}"
@@ -101,6 +101,7 @@ def _plain(text: str) -> str:
 
 def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
     title, body = compose(summary)
+    plugin: NotifyBase | None = None
     with egress.Guard(allow_private=settings.webhook_allow_private) as guard, _Reasons() as reasons:
         try:
             plugin = _plugin(url)
@@ -109,6 +110,12 @@ def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
                 return Outcome()
         except Exception as exc:  # noqa: BLE001  # the services of Apprise are by many authors, and raise what they like
             return Outcome(error=guard.error(exc))
+        finally:
+            # Some services log out when they are deleted, which must happen inside of the guard. The traceback of an
+            # error that requests has raised can be part of a cycle with the service, which only a collection ends.
+            logs_out, plugin = hasattr(plugin, "__del__"), None
+            if logs_out:
+                gc.collect()
     reason = "\n".join(reasons.texts)
     status = _STATUS.search(reason)
     if guard.fault or (status is None and "connection error" in reason.lower()):
@@ -134,6 +141,15 @@ class _Reasons(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if threading.get_ident() == self._ident:
             self.texts.append(record.getMessage())
+
+
+def _written(url: str) -> "tuple[NotifyBase | None, SplitResult]":
+    """The service of Apprise that sends to a URL, and the URL as Apprise writes it, with its tokens hidden."""
+    try:
+        plugin = _plugin(url)
+        return plugin, urlsplit(str(plugin))
+    except Exception:  # noqa: BLE001  # some services cannot read, or write, URLs that they do not expect
+        return None, urlsplit("")
 
 
 def _plugin(url: str) -> "NotifyBase | None":

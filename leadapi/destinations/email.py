@@ -24,6 +24,9 @@ MAX_RECIPIENTS = 50
 MAX_SUBJECT = 150
 # The names of so many people are in the subject of a mail about several.
 MAX_NAMES = 3
+# A mail about several leads shows so many characters of each one's attributes. Its largest size is then 7 MB; many
+# servers refuse 10 MB.
+MAX_ATTRIBUTES = 2000
 
 
 def check(url: str, settings: Settings) -> str:
@@ -57,7 +60,8 @@ def send(target: Target, messages: Sequence[Message], settings: Settings) -> Out
 
 def compose(recipients: Sequence[str], messages: Sequence[Message], settings: Settings) -> EmailMessage:
     """The mail about some messages."""
-    summaries = [summarize(message, settings) for message in messages]
+    most = MAX_ATTRIBUTES if len(messages) > 1 else None
+    summaries = [summarize(message, settings, most) for message in messages]
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sender = settings.mail_from
     mail["To"] = ", ".join(recipients)

@@ -46,6 +46,9 @@ _SPECIAL = tuple(
 # A label with an underscore is not a host name, but works in the DNS.
 _NAME = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 
+# Held by the thread that waits for the DNS. A process answers requests in few threads, and the others must go on.
+_lookup = threading.Lock()
+
 
 def is_public(address: str) -> bool:
     """Whether an address is public unicast. Text that is no address, such as the path of a Unix socket, is not."""
@@ -61,7 +64,8 @@ def is_public(address: str) -> bool:
 def check_host(host: str, *, allow_private: bool) -> str:
     """The host in lower case and ASCII. It must be valid, and must not have an address now that is not public.
 
-    A name that does not resolve is accepted: it may do so later, and each connection is checked in any case.
+    A name that does not resolve is accepted, and so is one that comes while another is looked up. It may resolve later,
+    and each connection is checked in any case.
 
     :param host: a name or an IPv4 address, or an IPv6 address in brackets.
     :raises UrlRefused: the host is not valid, or has such an address.
@@ -80,15 +84,25 @@ def check_host(host: str, *, allow_private: bool) -> str:
 
 
 def _addresses(host: str) -> list[str]:
-    """The addresses of a host, as the C library understands it: `127.1` and `0x7f000001` are addresses, too."""
+    """The addresses of a host, as the C library understands it: `127.1` and `0x7f000001` are addresses, too.
+
+    A name has none while another thread looks one up.
+    """
     found: list[str] = []
+    is_alone = _lookup.acquire(blocking=False)
+    flags = 0 if is_alone else socket.AI_NUMERICHOST
 
     def resolve() -> None:
         with suppress(OSError, UnicodeError):
-            found.extend(str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+            infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+            found.extend(str(info[4][0]) for info in infos)
 
-    # A lookup cannot be interrupted.
-    lookup = threading.Thread(target=resolve, daemon=True)
-    lookup.start()
-    lookup.join(RESOLVE_SECONDS)
+    try:
+        # A lookup cannot be interrupted.
+        lookup = threading.Thread(target=resolve, daemon=True)
+        lookup.start()
+        lookup.join(RESOLVE_SECONDS)
+    finally:
+        if is_alone:
+            _lookup.release()
     return list(found)

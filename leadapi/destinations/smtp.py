@@ -29,7 +29,8 @@ def submit(mail: EmailMessage, recipients: Sequence[str], server: SmtpServer) ->
         # All errors of smtplib are OSErrors.
         except smtplib.SMTPException as exc:
             return _refusal(exc)
-        except OSError as exc:
+        # smtplib raises a ValueError for a challenge that is not base64.
+        except (OSError, ValueError) as exc:
             return Outcome(error=guard.error(exc))
 
 

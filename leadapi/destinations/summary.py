@@ -1,7 +1,9 @@
 """Messages in words, for the people who read mail and chat."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from leadapi.config import Settings
 from leadapi.destinations.kinds import Message
@@ -48,8 +50,11 @@ class Summary:
         return f"{self.kind}: {self.name}{source}"
 
 
-def summarize(message: Message, settings: Settings) -> Summary:
-    """The message in words. A repeat shows what came in with it, on top of what is known about the lead."""
+def summarize(message: Message, settings: Settings, most: int | None = None) -> Summary:
+    """The message in words. A repeat shows what came in with it, on top of what is known about the lead.
+
+    :param most: how many characters of attributes are shown; None for all.
+    """
     sent = {name: value for name, value in (message.sent or {}).items() if value}
     lead = {**message.lead, **sent}
     attributes = {**(message.lead.get("attributes") or {}), **(sent.get("attributes") or {})}
@@ -59,7 +64,7 @@ def summarize(message: Message, settings: Settings) -> Summary:
         for name, value in lead.items()
         if value and name not in _ELSEWHERE and (name, value) != ("status", "new")
     ]
-    fields += [*attributes.items(), ("Time", f"{message.time:%Y-%m-%d %H:%M} UTC")]
+    fields += [*_fitting(attributes, most), ("Time", f"{message.time:%Y-%m-%d %H:%M} UTC")]
     is_stored = message.type not in (events.ERASED, events.TEST)
     return Summary(
         kind=HEADLINES.get(message.type, message.type),
@@ -70,6 +75,14 @@ def summarize(message: Message, settings: Settings) -> Summary:
         source=_line(lead["source"]) if lead.get("source") else None,
         link=f"{settings.public_url}/leads/{lead['id']}" if settings.public_url and is_stored else None,
     )
+
+
+def _fitting(attributes: Mapping[str, str], most: int | None) -> list[tuple[str, str]]:
+    """The first attributes, and how many are left out because there would be more characters than allowed."""
+    sizes = accumulate(len(name) + len(value) for name, value in attributes.items())
+    number = sum(most is None or size <= most for size in sizes)
+    left_out = [("Left out here", f"{len(attributes) - number} more")] if number < len(attributes) else []
+    return [*list(attributes.items())[:number], *left_out]
 
 
 def shorten(text: str, most: int) -> str:

@@ -10,7 +10,10 @@ from contextlib import closing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from io import BufferedReader, RawIOBase
+from socket import socket
+from typing import Any, cast
 
 import orjson
 
@@ -22,6 +25,8 @@ from leadapi.web.api import VERSION
 
 # One address of a host may take this long to connect to, so that there is time left for the others.
 CONNECT_SECONDS = 10.0
+# The limit of an answer: its heads, interim ones included, and as much of the body as is kept.
+ANSWER_BYTES = 2**16
 
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<user>[^/?#]*@)?(?P<host>\[[0-9a-f:.]+\]|[^/?#:@\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -65,7 +70,8 @@ def send(target: Target, messages: Sequence[Message], settings: Settings) -> Out
         try:
             outcome = _post(target, headers, body)
             guard.check_time()
-        except (OSError, HTTPException) as exc:
+        # http.client raises a ValueError for some malformed numbers in an answer.
+        except (OSError, HTTPException, ValueError) as exc:
             return Outcome(error=guard.error(exc))
     return outcome
 
@@ -80,6 +86,27 @@ def signature(secrets: Sequence[str], message_id: str, timestamp: int, body: byt
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(f"v1,{digest}" for digest in digests),
     }
+
+
+class _Beginning(RawIOBase):
+    """The beginning of an answer, as the socket and as the file that http.client reads it from.
+
+    http.client itself reads interim responses and trailers without an end, and for a chunk of the size -1 everything.
+    """
+
+    def __init__(self, connection: socket) -> None:
+        self._connection, self._left = connection, ANSWER_BYTES
+
+    def makefile(self, _mode: str) -> BufferedReader:
+        return BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._connection.recv_into(buffer, min(len(buffer), self._left)) if self._left else 0
+        self._left -= count
+        return count
 
 
 def _post(target: Target, headers: Mapping[str, str], body: bytes) -> Outcome:
@@ -104,7 +131,8 @@ def _post(target: Target, headers: Mapping[str, str], body: bytes) -> Outcome:
         # From here on, only the deadline of the attempt counts.
         connection.sock.settimeout(kinds.DEADLINE_SECONDS)
         connection.request("POST", path if path.startswith("/") else f"/{path}", body, sent)
-        with connection.getresponse() as response:
+        with HTTPResponse(cast("socket", _Beginning(connection.sock)), method="POST") as response:
+            response.begin()
             answer = response.read(kinds.EXCERPT_BYTES)
     status, excerpt = response.status, kinds.excerpt(answer)
     if 200 <= status <= 299:

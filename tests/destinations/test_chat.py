@@ -1,5 +1,6 @@
 """Chat: what a room gets by Apprise, and what becomes of the answers."""
 
+import gc
 import logging
 import os
 import subprocess
@@ -182,6 +183,20 @@ def test_a_service_that_waits_before_it_repeats_a_request_is_left_at_the_deadlin
     assert time.monotonic() - began < 0.9
 
 
+def test_a_service_that_logs_out_does_so_during_the_attempt(receiver: Receiver) -> None:
+    login = b'{"user_id": "@user:example.com", "access_token": "token", "home_server": "example.com"}'
+    # The connection is lost after the login, so the error and the service refer to each other.
+    receiver.answers = [response(200, login, Content_Type="application/json"), b"", response(500)]
+
+    outcome = send(receiver, "matrix://user:password@{netloc}/!room:example.com")
+
+    paths = [request.path for request in receiver.requests]
+    assert outcome == Outcome(error="connection")
+    assert paths[-1] == "/_matrix/client/v3/logout"
+    gc.collect()
+    assert len(receiver.requests) == len(paths)
+
+
 def test_proxies_of_the_environment_are_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -240,6 +255,7 @@ def test_apprise_is_imported_by_nothing_but_chat(tmp_path: Any) -> None:
         ("json://example.com", "json://example.com"),
         ("gotifys://example.com/secret-token", "gotifys://example.com/s...n/"),
         ("nothing://secret", "nothing://****"),
+        ("tgram://8080:", "tgram://****"),
         ("secret", "****"),
     ],
 )
@@ -267,6 +283,8 @@ def test_a_url_that_apprise_knows_is_kept_as_it_is(url: str) -> None:
         ("nothing://x", "Must be the Apprise URL of a chat service"),
         ("https://example.com/x", "Must be the Apprise URL of a chat service"),
         ("slack://x", "Must be the Apprise URL of a chat service"),
+        ("tgram://8080:", "Must be the Apprise URL of a chat service"),
+        ("wxteams://[::1]", "Must be the Apprise URL of a chat service"),
         ("${SERVICE}://x", "Must be the Apprise URL of a chat service"),
         ("syslog://", "Must be the Apprise URL of a chat service"),
         ("SYSLOG://", "Must be the Apprise URL of a chat service"),

@@ -98,6 +98,24 @@ def test_several_leads_are_one_mail_without_a_reply_to(mailbox: Mailbox, new_set
     assert "Reply to this mail" not in part(mail, "plain") + part(mail, "html")
 
 
+def test_the_largest_mail_fits_the_limits_of_servers() -> None:
+    # Each of these characters has four bytes, which quoted-printable triples, and is in both parts.
+    text = "\U0001f600"
+    texts = {"full_name": text * 255, "company": text * 255, "message": text * 2000, "source": text * 100}
+    attributes = {f"name {number}": text * 80 for number in range(50)}
+    largest = replace(MESSAGE, lead={**LEAD, **texts, "attributes": attributes}, sent={"attributes": attributes})
+
+    one, many = (
+        email.compose(["sales@example.com"], [largest] * number, mail_settings("smtp://127.0.0.1"))
+        for number in (1, 50)
+    )
+
+    assert "name 49" in part(one, "plain")
+    assert "name 22" in part(many, "plain")
+    assert "Left out here: 27 more" in part(many, "plain")
+    assert len(bytes(many)) < 8_000_000
+
+
 def test_a_repeat_shows_what_came_in_with_it(mailbox: Mailbox, new_settings: NewSettings) -> None:
     sent = {"full_name": "Mary Lee", "message": "One more thing", "company": None, "attributes": {"phone": "123"}}
 

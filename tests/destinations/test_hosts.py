@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -269,6 +270,31 @@ def test_a_lookup_at_registration_takes_no_longer_than_its_limit(monkeypatch: py
 
     assert webhook.check("https://slow.example.com/", DEFAULTS) == "https://slow.example.com/"
     answered.set()
+
+
+def test_one_lookup_at_registration_keeps_no_other_thread_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answered = threading.Event(), threading.Event()
+    resolve = socket.getaddrinfo
+
+    def wait(host: str, port: Any, *, flags: int = 0, **options: Any) -> Any:
+        if not flags & socket.AI_NUMERICHOST and host.endswith(".example.com"):
+            asked.set()
+            answered.wait()
+        return resolve(host, port, flags=flags | socket.AI_NUMERICHOST, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    first = threading.Thread(target=webhook.check, args=("https://slow.example.com/", DEFAULTS))
+    first.start()
+    assert asked.wait(10)
+    began = time.monotonic()
+
+    assert webhook.check("https://other.example.com/", DEFAULTS) == "https://other.example.com/"
+    with pytest.raises(UrlRefused):
+        webhook.check("https://127.1/", DEFAULTS)
+
+    assert time.monotonic() - began < hosts.RESOLVE_SECONDS / 2
+    answered.set()
+    first.join()
 
 
 def test_the_guard_is_for_the_thread_that_sends_and_ends_with_the_attempt(listener: Listener) -> None:

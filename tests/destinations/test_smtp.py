@@ -1,6 +1,7 @@
 """Mail: what becomes of the replies of the server."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -94,6 +95,27 @@ def test_a_refused_login_disables_the_destination_unless_it_is_temporary(
 
     assert email.send(SALES, [MESSAGE], configured) == outcome
     assert mailbox.mails == []
+
+
+def test_a_malformed_challenge_is_retried() -> None:
+    """The server offers CRAM-MD5, and its challenge is no base64."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as commands:
+                connection.sendall(b"220 mail\r\n")
+                for reply in (b"250-mail\r\n250 AUTH CRAM-MD5\r\n", b"334 a\r\n"):
+                    commands.readline()
+                    connection.sendall(reply)
+
+        server = threading.Thread(target=answer)
+        server.start()
+        url = f"smtp://user:password@127.0.0.1:{listener.getsockname()[1]}?starttls=optional"
+        outcome = email.send(SALES, [MESSAGE], mail_settings(url))
+        server.join()
+
+    assert outcome == Outcome(error="connection")
 
 
 def test_a_server_without_logins_is_our_own_fault(new_settings: NewSettings) -> None:

@@ -191,8 +191,9 @@ def test_an_answer_that_says_it_is_compressed_is_kept_as_it_is(receiver: Receive
         b"HTTP/1.1 " + b"2" * 100_000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nshort",
     ],
-    ids=["nothing", "no HTTP", "no status", "many headers", "long line", "bad chunk", "cut chunk"],
+    ids=["nothing", "no HTTP", "no status", "many headers", "long line", "bad chunk", "cut chunk", "negative chunk"],
 )
 def test_an_answer_that_is_no_http_is_a_lost_connection(receiver: Receiver, answer: bytes) -> None:
     receiver.answers = [answer]

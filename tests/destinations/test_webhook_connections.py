@@ -50,10 +50,9 @@ def short_deadline(monkeypatch: pytest.MonkeyPatch) -> float:
         dripping(START),
         dripping(START + b"\r\n"),
         dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         dripping(b"", pause=60),
     ],
-    ids=["status", "headers", "body", "chunk", "continue", "silence"],
+    ids=["status", "headers", "body", "chunk", "silence"],
 )
 def test_an_attempt_ends_at_its_deadline_however_slow_the_receiver_is(
     receiver: Receiver, short_deadline: float, answer: Answer
@@ -120,6 +119,28 @@ def test_of_a_large_answer_only_the_beginning_is_read(receiver: Receiver) -> Non
     assert outcome == Outcome(status=200, excerpt="x" * 1024)
     assert peak < 1_000_000
     # The connection is closed, which ends the answer.
+    assert receiver.left.wait(10)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), Outcome(error="connection")),
+        (endless(CHUNKED + b"-1\r\n", b"x" * 65536), Outcome(error="connection")),
+        (endless(CHUNKED + b"0\r\n", b"a: b\r\n" * 1000), Outcome(status=200)),
+        (endless(b"HTTP/1.1 200 OK\r\n", b"a:" + b"\r" * 60000 + b"\r\n"), Outcome(status=200)),
+    ],
+    ids=["continue", "chunk of the size -1", "trailers", "headers"],
+)
+def test_an_answer_without_an_end_is_cut_off(receiver: Receiver, answer: Answer, outcome: Outcome) -> None:
+    receiver.answers = [answer]
+
+    began = time.thread_time()
+    assert send(receiver) == outcome
+    assert time.thread_time() - began < 0.5
     assert receiver.left.wait(10)
 
 
