@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from tiers import pytest_collection_finish as pytest_collection_finish  # noqa: PLC0414  # pytest finds its hooks here
+from tiers import pytest_collection_modifyitems as pytest_collection_modifyitems  # noqa: PLC0414  # the same
 from werkzeug.test import TestResponse
 
 import run_log
@@ -27,13 +29,7 @@ from servers import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-# Fixtures that the tests of a module share because they take long to start.
-SHARED = {"browser", "run"}
 MARKER = run_log.MARKER
-# A test is slow if one of its fixtures or parameters has one of these names: it starts a server, a browser or Redis,
-# or uses PostgreSQL.
-SLOW = {"deliver", "page", "postgres", "postgresql", "process", "redis", "run", "serve"}
-
 DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
 BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
 # Without these, Chromium sends requests to Google's servers, or refuses to run as root.
@@ -295,25 +291,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.outcome = "failed"
             report.longrepr = "The log of this test contains\n" + "\n".join(faults)
     return report
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Apply the markers: `one_database`, `slow`, and `xdist_group` for tests that one process must run."""
-    items[:] = [item for item in items if not (item.get_closest_marker("one_database") and "postgresql" in used(item))]
-    for item in items:
-        of_server = item.path.parent.name == "server"
-        if of_server or not SLOW.isdisjoint(used(item)):
-            item.add_marker("slow")
-        if of_server:
-            # Some measure how long a response takes, so only one of them runs at a time.
-            item.add_marker(pytest.mark.xdist_group("server"))
-        for fixture in SHARED & used(item):
-            item.add_marker(pytest.mark.xdist_group(fixture))
-
-
-def used(item: pytest.Item) -> set[str]:
-    """The names of a test's fixtures, and its parameters that are text."""
-    callspec = getattr(item, "callspec", None)
-    parameters = callspec.params.values() if callspec else ()
-    return {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}

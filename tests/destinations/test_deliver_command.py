@@ -2,6 +2,7 @@
 
 import fcntl
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
@@ -14,7 +15,7 @@ import webhook_receiver
 from conftest import MakeApp, NewLead, Serve
 from postgres import Postgres
 from servers import Server
-from webhook_receiver import Receiver
+from webhook_receiver import Behaviour, Receiver
 
 Deliver = Callable[..., Deliverer]
 HOOK = {"WEBHOOK_ALLOW_PRIVATE": "on"}
@@ -118,13 +119,22 @@ def test_an_outage_of_postgresql_is_logged_once_and_needs_no_restart(
 def test_deliveries_go_on_after_another_program_has_held_the_write_lock(
     external: Server, deliver: Deliver, receiver: Receiver, tmp_path: Path, new_lead: NewLead
 ) -> None:
+    asked, locked = threading.Event(), threading.Event()
+
+    def answer_once_locked(_event: str) -> Behaviour:
+        asked.set()
+        locked.wait(30)
+        return 204
+
+    receiver.behave = answer_once_locked
     process = deliver()
     external.post("/leads", json=new_lead())
-    receiver.until(1)
+    assert asked.wait(30)
 
     with (tmp_path / "leads.db.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        # It has the outcome of the first delivery to record.
+        # Now it gets an outcome that it cannot record.
+        locked.set()
         process.until("deliveries.paused")
     process.until("deliveries.resumed")
     external.post("/leads", json=new_lead())

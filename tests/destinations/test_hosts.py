@@ -18,13 +18,8 @@ from leadapi.destinations.kinds import Message, Outcome, Target
 from receivers import Receiver, response, running
 
 DEFAULTS = config.load({"DATABASE_URL": "sqlite://"})
-MESSAGE = Message(
-    delivery_id=1,
-    event_id=1,
-    type="lead.created",
-    time=datetime(2026, 2, 28, tzinfo=UTC),
-    lead={"id": 1, "full_name": "Ann Lee", "email": "ann@example.com"},
-)
+LEAD = {"id": 1, "full_name": "Ann Lee", "email": "ann@example.com"}
+MESSAGE = Message(delivery_id=1, event_id=1, type="lead.created", time=datetime(2026, 2, 28, tzinfo=UTC), lead=LEAD)
 PRIVATE = [
     "0.0.0.0",
     "10.1.2.3",
