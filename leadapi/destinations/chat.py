@@ -124,7 +124,7 @@ def _notify(url: str, summary: Summary, settings: Settings) -> Outcome:
 
 
 class _Reasons(logging.Handler):
-    """What Apprise logs in this thread: it tells the reason of a failure in no other way."""
+    """Collects Apprise's log lines of this thread, its only report of the reason for a failure."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What all kinds of destinations have in common: messages, and the outcomes of attempts to send them."""
+"""Messages, outcomes and errors, which all kinds of destinations share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is sent about an event and where to, rendered at the time of the attempt.
+"""Renders messages and their targets at the time of the attempt.
 
 Nothing of a lead is kept in a delivery. So an erasure deletes what was not sent yet.
 """

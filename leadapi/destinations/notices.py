@@ -13,7 +13,7 @@ SUBJECT = "Destination {id} is disabled"
 TEXT = """\
 Nothing is sent to destination {id} any more, because every attempt has failed for five days.
 
-What is due for it is kept, and sent when you enable it again:
+Due deliveries are kept, and sent when you enable it again:
 
     flask destinations change {id} --enable
 

@@ -80,5 +80,5 @@ def _text(reply: bytes | str) -> str | None:
 
 
 def _replies(refused: dict[str, tuple[int, bytes]]) -> str | None:
-    """What the server replied for each recipient that it refused."""
+    """The server's reply for each recipient that it refused."""
     return kinds.excerpt(b"\n".join(b"%s: %d %s" % (to.encode(), code, text) for to, (code, text) in refused.items()))

@@ -121,7 +121,7 @@ class DestinationTestView(MethodView):
 
 @blp.route("/<id:destination_id>/deliveries")
 class DeliveriesView(MethodView):
-    """What was sent to a destination."""
+    """The deliveries of a destination."""
 
     @blp.doc(operationId="listDeliveries", description="Those that are done for 30 days are deleted.")
     @blp.requires("admin")
