@@ -139,7 +139,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 class _Logged(NamedTuple):
-    """What the line of a request will contain, as far as it is known before the response."""
+    """The content of the log line of a request, as far as it is known before the response."""
 
     started: float
     request_id: str

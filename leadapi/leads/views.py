@@ -180,7 +180,7 @@ class LeadEventsView(MethodView):
 
 @blp.route("/<id:lead_id>/notes")
 class LeadNotesView(MethodView):
-    """What people note about one of the leads."""
+    """The notes about one of the leads."""
 
     @blp.doc(operationId="addLeadNote", description="An event in the lead's history. The lead itself stays as it is.")
     @blp.requires("write")

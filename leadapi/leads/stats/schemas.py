@@ -55,7 +55,7 @@ class Zone(fields.Field[ZoneInfo]):
 
 
 class StatsArgsSchema(ArgsSchema):
-    """What to count, and how."""
+    """The parameters of a count."""
 
     by = fields.String(
         load_default="day",
