@@ -3,8 +3,10 @@
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -59,6 +61,23 @@ class Postgres:
     def stop(self) -> None:
         """Stop the server and wait until it has stopped."""
         self._server.stop()
+
+    def freeze(self) -> None:
+        """Stop all processes of the server where they are. The kernel still acknowledges what clients send."""
+        postmaster = self._server.get_pid()
+        # The postmaster first, or it starts further processes.
+        os.kill(postmaster, signal.SIGSTOP)
+        for child in self._children(postmaster):
+            os.kill(child, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the processes go on."""
+        postmaster = self._server.get_pid()
+        for process in [*self._children(postmaster), postmaster]:
+            os.kill(process, signal.SIGCONT)
+
+    def _children(self, process: int) -> list[int]:
+        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
     def remove(self) -> None:
         """Stop the server and delete its data."""

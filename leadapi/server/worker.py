@@ -15,6 +15,7 @@ from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
 from leadapi.server.connections import Channel
+from leadapi.server.dispatcher import Dispatcher
 from leadapi.server.framing import OVERHEAD_BYTES
 from leadapi.server.turns import Turn
 
@@ -51,6 +52,7 @@ class WaitressWorker(Worker):
         servers = [server for server in self.channels.values() if isinstance(server, BaseWSGIServer)]
         for server in servers:
             server.channel_class = Channel
+            server.task_dispatcher = Dispatcher(server.task_dispatcher)
         while self.alive and self.ppid == os.getppid():
             self.handle_events(1.0, self.cfg.keepalive)
         self.finish(servers)

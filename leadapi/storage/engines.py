@@ -5,13 +5,15 @@ import select
 import sqlite3
 import stat
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from psycopg.abc import PQGen
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -22,6 +24,12 @@ from leadapi.storage.write_queue import WriteQueue
 
 # How long a request may wait for a connection, a lock or a statement before it is answered with 503.
 WAIT_SECONDS = 5
+# How long connecting may take, and how much longer than a statement may run PostgreSQL's answer may take. A request
+# that has to wait for both gives up within 8 seconds.
+CONNECT_SECONDS = 2
+GRACE_SECONDS = 0.5
+
+T = TypeVar("T")
 
 db = SQLAlchemy(model_class=Base)
 
@@ -43,7 +51,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
     else:
         options["connect_args"] = {
-            "connect_timeout": WAIT_SECONDS - 1,
+            "connect_timeout": CONNECT_SECONDS,
             "tcp_user_timeout": WAIT_SECONDS * 1000,
             "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS - 1}s"
             " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
@@ -60,6 +68,41 @@ def init_app(app: Flask, settings: Settings) -> None:
             _prepare_sqlite(db.engine)
         else:
             _prepare_postgresql(db.engine)
+
+
+class PostgresConnection(psycopg.Connection[Any]):
+    """A connection that gives up when the server does not answer.
+
+    The time limits of PostgreSQL are the server's own, and the kernel acknowledges packets while the server's processes
+    are stopped.
+    """
+
+    # None while a statement may take as long as it needs.
+    answer_seconds: float | None = None
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Run an operation to its end.
+
+        :raises psycopg.OperationalError: the server has not answered in time. The connection is closed.
+        """
+        try:
+            return super().wait(gen, interval, timeout or self.answer_seconds)
+        except psycopg.OperationalError as exc:
+            # Not the server's own error: the connection is lost, or it has an answer to come that nobody waits for.
+            if exc.sqlstate is None:
+                self.close()
+            raise
+
+
+@contextmanager
+def unlimited_answers(connection: Connection) -> Iterator[None]:
+    """Let statements on PostgreSQL take as long as they need."""
+    driver: Any = connection.connection.driver_connection
+    limit, driver.answer_seconds = driver.answer_seconds, None
+    try:
+        yield
+    finally:
+        driver.answer_seconds = limit
 
 
 def is_in_memory(engine: Engine) -> bool:
@@ -122,7 +165,13 @@ def leave_autocommit(connection: Connection) -> None:
 
 
 def _prepare_postgresql(engine: Engine) -> None:
-    """Replace broken connections without a ping."""
+    """Limit how long a connection waits, and replace broken connections without a ping."""
+
+    @event.listens_for(engine, "do_connect")
+    def do_connect(_dialect: Any, _record: Any, arguments: Any, parameters: dict[str, Any]) -> PostgresConnection:
+        connection = PostgresConnection.connect(*arguments, **parameters)
+        connection.answer_seconds = WAIT_SECONDS + GRACE_SECONDS
+        return connection
 
     @event.listens_for(engine, "checkout")
     def checkout(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from leadapi.config import Settings
-from leadapi.storage.engines import db, is_in_memory
+from leadapi.storage.engines import db, is_in_memory, unlimited_answers
 from leadapi.storage.transactions import DatabaseUnavailable, begin_write, checkpoint, read, write
 from leadapi.storage.write_queue import WriteLockUnavailable
 
@@ -146,8 +146,9 @@ def exclusive_transaction() -> Iterator[Connection]:
             # A migration may take longer than a request.
             tx.execute(text("SET LOCAL statement_timeout = 0"))
             tx.execute(text("SET LOCAL lock_timeout = 0"))
-            tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-            yield tx
+            with unlimited_answers(tx):
+                tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+                yield tx
         return
     with db.engine.connect() as connection:
         # Alembic changes a SQLite table by creating it anew, and dropping the old table would delete the rows that

@@ -26,6 +26,8 @@ from leadapi.storage.write_queue import WriteLockUnavailable, WriteQueue
 
 # How long a checkpoint holds up other writers of SQLite while it waits for readers of old pages.
 CHECKPOINT_SECONDS = 0.2
+# How long a request waits for the write lock while the last request did not get it. It may have waited for a thread.
+PROBE_SECONDS = 2
 # How often a transaction is tried in which PostgreSQL found a deadlock.
 ATTEMPTS = 5
 DEADLOCK_DETECTED = "40P01"
@@ -61,10 +63,13 @@ class StreamsBusy(Exception):
 
 
 class Breaker:
-    """Keeps an unreachable database from holding all threads, each for as long as one may wait for it."""
+    """Keeps an unreachable database from holding all threads, each for as long as one may wait for it.
+
+    `is_open` says that the database did not answer when it was tried last.
+    """
 
     def __init__(self) -> None:
-        self._is_open = False
+        self.is_open = False
         self._probe = threading.Lock()
 
     def call(self, function: Callable[[], T], failures: tuple[type[Exception], ...]) -> T:
@@ -72,16 +77,16 @@ class Breaker:
 
         :raises DatabaseUnavailable: the last call failed, and another thread is calling it.
         """
-        is_probe = self._is_open
+        is_probe = self.is_open
         if is_probe and not self._probe.acquire(blocking=False):
             raise DatabaseUnavailable
         try:
             result = function()
         except failures:
-            self._is_open = True
+            self.is_open = True
             raise
         else:
-            self._is_open = False
+            self.is_open = False
             return result
         finally:
             if is_probe:
@@ -116,7 +121,12 @@ def read() -> Iterator[Connection]:
     with only_connection.turn(engines.WAIT_SECONDS) if only_connection else nullcontext():
         breaker: Breaker = extensions["breakers"]["connect"]
         with breaker.call(db.engine.connect, UNREACHABLE) as connection:
-            yield connection
+            try:
+                yield connection
+            except UNREACHABLE:
+                if connection.invalidated:
+                    breaker.is_open = True
+                raise
 
 
 @contextmanager
@@ -174,7 +184,10 @@ def begin_write(connection: Connection, *, patience: float | None = None) -> Ite
         with connection.begin():
             yield
         return
+    breaker: Breaker = current_app.extensions["breakers"]["write"]
     seconds = engines.WAIT_SECONDS if patience is None else patience
+    if breaker.is_open:
+        seconds = min(seconds, PROBE_SECONDS)
     with ExitStack() as transaction:
 
         def begin() -> None:
@@ -183,7 +196,6 @@ def begin_write(connection: Connection, *, patience: float | None = None) -> Ite
             transaction.enter_context(connection.begin())
             _begin_immediate(connection, deadline)
 
-        breaker: Breaker = current_app.extensions["breakers"]["write"]
         # An impatient writer that gives up early does not prove that the database is locked.
         breaker.call(begin, (WriteLockUnavailable,) if patience is None else ())
         yield

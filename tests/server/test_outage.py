@@ -18,6 +18,7 @@ from postgres import Postgres
 # A request may wait five seconds for the database; the rest is for a busy machine.
 AT_MOST = 6
 AT_MOST_IN_A_QUEUE = 7
+AT_MOST_FROZEN = 8
 
 Response = urllib3.BaseHTTPResponse
 
@@ -99,6 +100,33 @@ def test_starts_while_postgresql_is_down_and_migrates_once_it_is_up(
     assert before[0].status == 200
     assert_unavailable(before[1])
     assert [response.status for response in after] == [200, 201]
+
+
+def test_a_frozen_postgresql_ends_in_503_and_needs_no_restart(
+    serve: Serve, own_postgres: Postgres, new_lead: NewLead
+) -> None:
+    server = serve(DATABASE_URL=own_postgres.new_database(), AUTO_MIGRATE="on", WEB_CONCURRENCY="1", THREADS="2")
+    assert server.post("/leads", json=new_lead()).status == 201
+
+    own_postgres.freeze()
+    try:
+        # More requests than threads, so that some wait for those that try the database.
+        with ThreadPoolExecutor() as threads:
+            requests = [threads.submit(timed, server.post, "/leads", new_lead()) for _ in range(4)]
+            requests += [threads.submit(timed, server.get, "/leads") for _ in range(4)]
+            alive, seconds_alive = timed(server.get, "/health")
+            refused = [request.result() for request in requests]
+    finally:
+        own_postgres.thaw()
+    after, seconds_after = timed(server.post, "/leads", new_lead())
+
+    for response, seconds in refused:
+        assert_unavailable(response)
+        assert seconds < AT_MOST_FROZEN
+    assert alive.status == 200
+    assert seconds_alive < 1
+    assert after.status == 201
+    assert seconds_after < 2
 
 
 def test_a_database_that_takes_connections_and_says_nothing_ends_in_503(serve: Serve, new_lead: NewLead) -> None:

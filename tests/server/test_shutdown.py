@@ -188,6 +188,12 @@ def pending_signals(pid: str) -> set[int]:
     return {number for number in range(1, 65) if int(bits, 16) >> (number - 1) & 1}
 
 
+def is_stopped(pid: str) -> bool:
+    """Whether all threads of a process are suspended."""
+    statuses = [(thread / "status").read_text() for thread in Path(f"/proc/{pid}/task").iterdir()]
+    return all("State:\tT" in status for status in statuses)
+
+
 def test_clients_that_wait_for_a_connection_are_answered_before_a_stop(serve: Serve) -> None:
     server = serve(WEB_CONCURRENCY="1")
     (worker,) = server.until(r"Booting worker with pid: (\d+)")
@@ -199,8 +205,11 @@ def test_clients_that_wait_for_a_connection_are_answered_before_a_stop(serve: Se
         clients = [stack.enter_context(server.connect()) for _ in range(20)]
         for client in clients:
             client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        server.process.terminate()
+        # Of two pending signals the one with the smaller number, SIGTERM, is delivered first.
         deadline = time.monotonic() + 30
+        while not is_stopped(worker) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        server.process.terminate()
         while signal.SIGTERM not in pending_signals(worker) and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(int(worker), signal.SIGCONT)
