@@ -20,6 +20,7 @@ from leadapi.leads.errors import EmailTaken, TooManyAttributes
 from leadapi.leads.merging import Difference, changed_row, differences
 from leadapi.leads.models import MERGED
 from leadapi.leads.representations import ShownLead, echo, shown
+from leadapi.leads.search import search_text
 from leadapi.quarantine import service as quarantine
 from leadapi.storage.rows import parameters, time_text
 
@@ -150,6 +151,7 @@ def _store(
             )
     if states.changed:
         queries.updating.execute(tx, states.changed)
+        queries.store_texts.execute(tx, states.changed)
     if happened:
         events.record(tx, happened)
     return outcomes
@@ -185,16 +187,20 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     :return: the inserted leads, by the key of the address.
     """
     rows = [_row(new, key, time) for key, new in new_leads.items()]
-    values = {"time": time_text(time), "actor": by.key_id, "announced": not by.is_silent}
+    values: dict[str, Any] = {"time": time_text(time), "actor": by.key_id, "announced": not by.is_silent}
     left_out = any(new.left_out for new in new_leads.values())
+    values |= parameters(tx, queries.INSERTED, rows)
     if tx.dialect.name == "postgresql" and not left_out:
-        return _by_key(tx.execute(queries.insert_and_record, {**values, **parameters(tx, queries.STORED, rows)}).all())
-    inserted = _by_key(queries.inserting.execute(tx, rows).all())
+        return _by_key(tx.execute(queries.insert_and_record, values).all())
+    inserted = _by_key(tx.execute(queries.insert_leads[tx.dialect.name], values).all())
+    values["first"] = min((lead.id for lead in inserted.values()), default=None)
+    if inserted and tx.dialect.name == "sqlite":
+        tx.execute(queries.store_new_texts, values)
     if left_out:
         data = {key: _with_left_out(lead, new_leads[key]) for key, lead in inserted.items()}
         events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in inserted.items()])
     elif inserted:
-        tx.execute(queries.record_inserted, {**values, "first": min(lead.id for lead in inserted.values())})
+        tx.execute(queries.record_new, values)
     return inserted
 
 
@@ -210,7 +216,9 @@ def _row(new: NewLead, key: str, time: datetime) -> dict[str, Any]:
     # A file may give times: a lead that was changed existed before.
     created_at = fields.get("created_at") or fields.get("updated_at") or time
     attributes = orjson.dumps(fields.get("attributes") or {}).decode()
-    return {"status": "new", **fields, "email_key": key, "attributes": attributes, "created_at": created_at}
+    row = {"status": "new", **fields, "email_key": key, "attributes": attributes, "created_at": created_at}
+    row["search_text"] = search_text(fields)
+    return row
 
 
 def _by_key(rows: Iterable[Any]) -> dict[str, ShownLead]:
@@ -276,5 +284,5 @@ class _States:
 
     @property
     def changed(self) -> list[dict[str, Any]]:
-        """The rows of `queries.updating` for the changed leads."""
+        """The rows of `queries.updating` and `queries.store_texts` for the changed leads."""
         return [changed_row(self._states[key], self._time) for key in sorted(self._changed)]

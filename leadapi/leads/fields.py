@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -11,13 +12,17 @@ from marshmallow import ValidationError, fields
 
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email, normalize_fast
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
-from leadapi.web.fields import CONTROL, SPACES, Line
+from leadapi.web.fields import CONTROL, SPACES, Cursor, Line
 
 # In any case, without flags, which JSON Schema does not have.
 RESERVED = "|".join(
     "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else re.escape(letter) for letter in name)
     for name in SPECIAL_USE_DOMAIN_NAMES
 )
+# What str.split() splits at, beside control characters.
+SPLITTING = r" \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+TICK = timedelta(microseconds=1)
 
 
 class Email(Line):
@@ -58,6 +63,42 @@ class QueryEmail(Email):
     ) -> Any:
         given = value.strip(SPACES).replace(" ", "+") if type(value) is str else value
         return super().deserialize(given, attr, data, **kwargs)
+
+
+class Words(Line):
+    """Words to search for."""
+
+    documented = {**Line.documented, "minLength": 1, "not": {"pattern": rf"^[{SPLITTING}]*$"}}
+    default_error_messages = {"blank": "Must have a word."}
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        text = super().deserialize(value, attr, data, **kwargs)
+        if isinstance(text, str) and not text.split():
+            raise self.make_error("blank")
+        return text
+
+
+class LeadCursor(Cursor):
+    """An opaque position in a list of leads: an id and, in the order of the last change, its time."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        pattern = {"pattern": "^[A-Za-z0-9_-]{11}([A-Za-z0-9_-]{11})?$"}
+        super().__init__(metadata=pattern | kwargs.pop("metadata", {}), **kwargs)
+
+    @staticmethod
+    def encode_position(position: tuple[int, datetime | None]) -> str:
+        """The cursor of a position."""
+        lead_id, time = position
+        return Cursor.encode(lead_id) + (Cursor.encode((time - FIRST) // TICK) if time else "")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        lead_id = super()._deserialize(value[:11], attr, data, **kwargs)
+        if len(value) == 11:
+            return lead_id, None
+        ticks = super()._deserialize(value[11:], attr, data, **kwargs)
+        return lead_id, FIRST + min(ticks, (LAST - FIRST) // TICK) * TICK
 
 
 class Attributes(fields.Field[Any]):

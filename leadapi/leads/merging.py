@@ -9,6 +9,7 @@ import orjson
 from leadapi.leads.emails import email_key
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES, TooManyAttributes
 from leadapi.leads.models import MERGED
+from leadapi.leads.search import search_text
 
 Difference = dict[str, dict[str, Any]]
 
@@ -38,7 +39,7 @@ def left_out(lead: Mapping[str, Any], difference: Difference, changes: Mapping[s
 
 
 def changed_row(state: Mapping[str, Any], time: datetime) -> dict[str, Any]:
-    """The parameters with which `queries.updating` stores a lead.
+    """The parameters with which `queries.updating` and `queries.store_texts` store a lead.
 
     :param state: the visible fields of the lead.
     :param time: the time of the change.
@@ -48,6 +49,8 @@ def changed_row(state: Mapping[str, Any], time: datetime) -> dict[str, Any]:
         "email_key": email_key(state["email"]),
         "attributes": orjson.dumps(state["attributes"]).decode(),
         "updated_at": time,
+        "lead_id": state["id"],
+        "search_text": search_text(state),
     }
 
 

@@ -2,14 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from leadapi.storage import Base, Identity, UTCDateTime
 
 # The roles of a field, as keys of Column.info; every list of fields derives from them.
-# shown: clients see it; sent: a sender may give it; merged: a repeat may overwrite it; imported: a file may give it.
+# shown: clients see it; sent: a sender may give it; merged: a repeat may overwrite it; imported: a file may give it;
+# searched: the parameter `q` of lists looks into it.
 _SENT = {"shown": True, "sent": True, "merged": True, "imported": True}
+_SEARCHED = _SENT | {"searched": True}
 _STATE = {"shown": True, "merged": True, "imported": True}
 _TIME = {"shown": True, "imported": True}
 
@@ -24,22 +26,24 @@ class Lead(Base):
         Index(None, "source", "id"),
         Index(None, "status", "id"),
         Index(None, "created_at", "id"),
+        # The time of the last change as clients see it.
+        Index("ix_leads_changed_at_id", text("coalesce(updated_at, created_at)"), "id"),
         # SQLite must not reuse an id either, so that a link to an erased lead never shows another lead.
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True, info={"shown": True})
-    full_name: Mapped[str] = mapped_column(String(255), info=_SENT)
-    email: Mapped[str] = mapped_column(String(254), info=_SENT)
+    full_name: Mapped[str] = mapped_column(String(255), info=_SEARCHED)
+    email: Mapped[str] = mapped_column(String(254), info=_SEARCHED)
     # What all spellings of the address have in common: see emails.email_key.
     email_key: Mapped[str] = mapped_column(Text)
-    company: Mapped[str | None] = mapped_column(String(255), info=_SENT)
-    message: Mapped[str | None] = mapped_column(String(2000), info=_SENT)
+    company: Mapped[str | None] = mapped_column(String(255), info=_SEARCHED)
+    message: Mapped[str | None] = mapped_column(String(2000), info=_SEARCHED)
     source: Mapped[str | None] = mapped_column(String(100), info=_SENT)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, info=_TIME)
     status: Mapped[str] = mapped_column(String(20), server_default="new", info=_STATE)
     # A JSON object of strings.
-    attributes: Mapped[str] = mapped_column(Text, server_default="{}", info=_SENT)
+    attributes: Mapped[str] = mapped_column(Text, server_default="{}", info=_SEARCHED)
     # Null until the lead is changed for the first time; clients then see created_at.
     updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime, info=_TIME)
 
@@ -52,6 +56,21 @@ SHOWN = _fields("shown")
 SENT = _fields("sent")
 MERGED = _fields("merged")
 IMPORTED = _fields("imported")
+SEARCHED = _fields("searched")
+
+
+class LeadSearch(Base):
+    """The text in which a lead is searched: see search.py. Apart from the leads, so that the rows of lists stay short.
+
+    On PostgreSQL with the extension pg_trgm, a migration adds an index to the text.
+    """
+
+    __tablename__ = "lead_search"
+
+    lead_id: Mapped[int] = mapped_column(
+        Identity, ForeignKey("leads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    search_text: Mapped[str] = mapped_column(Text)
 
 
 class LeadCount(Base):

@@ -1,7 +1,8 @@
 """The statements that read and write leads. Each is built once: building a statement costs more than running it."""
 
 from collections.abc import Sequence
-from functools import cache
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -10,16 +11,20 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     ColumnElement,
+    FromClause,
     FunctionElement,
     Select,
     Text,
     TextClause,
     bindparam,
     cast,
+    column,
     delete,
     func,
+    insert,
     literal,
     literal_column,
+    or_,
     select,
     text,
 )
@@ -27,12 +32,15 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from leadapi.events import service as events
-from leadapi.leads.models import MERGED, SHOWN, Lead, LeadCount
+from leadapi.leads.models import MERGED, SHOWN, Lead, LeadCount, LeadSearch
 from leadapi.storage import UTCDateTime
-from leadapi.storage.rows import RowsInsert, RowsUpdate
+from leadapi.storage.rows import RowsInsert, RowsUpdate, records
 
 leads = Lead.metadata.tables["leads"]
 counts = LeadCount.metadata.tables["lead_counts"]
+searched = LeadSearch.metadata.tables["lead_search"]
+# The time of the last change as clients see it: updated_at is null until then. An index serves this expression.
+changed_at: ColumnElement[datetime] = func.coalesce(leads.c.updated_at, leads.c.created_at)
 
 
 class TimeText(FunctionElement[str]):
@@ -56,7 +64,7 @@ def _postgresql_time(element: TimeText, compiler: SQLCompiler, **options: Any) -
 # The fields of a lead as text, in the order in which clients see them.
 texts: dict[str, ColumnElement[Any]] = {name: leads.c[name] for name in SHOWN} | {
     "created_at": TimeText(leads.c.created_at),
-    "updated_at": TimeText(func.coalesce(leads.c.updated_at, leads.c.created_at)),
+    "updated_at": TimeText(changed_at),
 }
 
 
@@ -86,7 +94,7 @@ def _postgresql_json(_element: LeadJson, compiler: SQLCompiler, **options: Any) 
 lead_json = LeadJson().label("json")
 
 # The columns of each format of an export.
-EXPORTED: dict[str, list[ColumnElement[Any]]] = {"csv": list(texts.values()), "ndjson": [lead_json]}
+EXPORTED: dict[str, tuple[ColumnElement[Any], ...]] = {"csv": tuple(texts.values()), "ndjson": (lead_json,)}
 
 # The filters of lists and exports, by the names of their parameters.
 FILTERS: dict[str, ColumnElement[bool]] = {
@@ -95,48 +103,99 @@ FILTERS: dict[str, ColumnElement[bool]] = {
     "status": leads.c.status == bindparam("status"),
     "created_from": leads.c.created_at >= bindparam("created_from"),
     "created_to": leads.c.created_at <= bindparam("created_to"),
+    "updated_from": changed_at >= bindparam("updated_from", type_=UTCDateTime),
 }
-
-
-TIMES = ("created_from", "created_to")
+TIMES = ("created_from", "created_to", "updated_from")
 # The combinations of filters whose totals are kept by triggers.
 KEPT: tuple[frozenset[str], ...] = (frozenset(), frozenset(["source"]), frozenset(["status"]))
+# How many statements are kept. With the number of words, there are more combinations than would fit into memory.
+STATEMENTS = 512
+ONLY_ID: tuple[ColumnElement[Any], ...] = (leads.c.id,)
 
 # On PostgreSQL, a lead can appear after a lead with a larger id: see migrations/count_triggers.py.
 settled = select(func.settled_lead_id())
 
 
-def matching(filters: frozenset[str], columns: Sequence[ColumnElement[Any]], *, descending: bool) -> Select[Any]:
-    """The leads that match, by id. The parameters have the names of the filters."""
-    order = leads.c.id.desc() if descending else leads.c.id
-    return select(*columns).select_from(leads).where(*(FILTERS[name] for name in sorted(filters))).order_by(order)
+def matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], *, sort: str, words: int) -> Select[Any]:
+    """The leads that match.
+
+    :param filters: the names of `FILTERS`, which are also those of the parameters.
+    :param sort: `id` or `updated_at`, or one of them with a minus for the reverse order.
+    :param words: the number of words to be searched; their parameters are those of `search.patterns`.
+    """
+    return _matching(filters, columns, words).order_by(*_order(_keys(sort), sort))
 
 
-@cache
-def page(filters: frozenset[str], *, descending: bool, after: bool) -> Select[Any]:
-    """A page of the leads that match: the id and the JSON of each, and the total at the same moment."""
-    columns = [leads.c.id, lead_json, total(filters).scalar_subquery().label("total")]
-    by_time = not filters.isdisjoint(TIMES)
-    statement = matching(filters, [leads.c.id] if by_time else columns, descending=descending)
+@lru_cache(STATEMENTS)
+def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Select[Any]:
+    """A page of the leads that match: id, JSON and `changed_at` of each, and the total at the same moment.
+
+    :param after: whether the page begins after a lead, whose id is the parameter `after`, and whose `changed_at` is
+        `after_time`. If that is null, the one that the lead has now is taken.
+    """
+    keys = _keys(sort)
+    if words:
+        # One scan for the total and for the page.
+        found = _matching(filters, keys, words).cte("found")
+        number = select(func.count()).select_from(found)
+        chosen, keys = select(found.c.id), tuple(found.c)
+    else:
+        number = total(filters, words=0)
+        chosen = _matching(filters, ONLY_ID, words=0)
     if after:
-        cursor: BindParameter[int] = bindparam("after")
-        statement = statement.where(leads.c.id < cursor if descending else leads.c.id > cursor)
-    statement = statement.limit(bindparam("limit")).offset(bindparam("offset"))
-    if by_time:
+        chosen = chosen.where(*_after(keys, sort))
+    shown = (leads.c.id, lead_json, number.scalar_subquery().label("total"), changed_at)
+    if words or (sort.endswith("id") and not filters.isdisjoint(TIMES)):
         # An ORDER BY that no index serves. By id, a database would scan the leads from the first one, although
         # perhaps only the last ones match.
-        order = leads.c.id + literal_column("0")
-        chosen = statement.order_by(None).order_by(order.desc() if descending else order)
-        statement = matching(frozenset(), columns, descending=descending).where(leads.c.id.in_(chosen))
-    return statement
+        *first, lead_id = keys
+        chosen = chosen.order_by(*_order([*first, lead_id + literal_column("0")], sort))
+        chosen = chosen.limit(bindparam("limit")).offset(bindparam("offset"))
+        return select(*shown).where(leads.c.id.in_(chosen)).order_by(*_order(_keys(sort), sort))
+    statement = chosen.with_only_columns(*shown).order_by(*_order(keys, sort))
+    return statement.limit(bindparam("limit")).offset(bindparam("offset"))
 
 
-@cache
-def total(filters: frozenset[str]) -> Select[Any]:
+def _matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], words: int) -> Select[Any]:
+    conditions = [FILTERS[name] for name in sorted(filters)]
+    if not words:
+        return select(*columns).select_from(leads).where(*conditions)
+    conditions += [searched.c.search_text.like(bindparam(f"word_{place}"), escape="\\") for place in range(words)]
+    if columns is ONLY_ID and not filters:
+        return select(searched.c.lead_id.label("id")).where(*conditions)
+    return select(*columns).select_from(leads.join(searched, searched.c.lead_id == leads.c.id)).where(*conditions)
+
+
+def _keys(sort: str) -> tuple[ColumnElement[Any], ...]:
+    return (changed_at.label("changed_at"), leads.c.id) if sort.endswith("updated_at") else ONLY_ID
+
+
+def _order(keys: Sequence[ColumnElement[Any]], sort: str) -> list[ColumnElement[Any]]:
+    return [key.desc() for key in keys] if sort.startswith("-") else list(keys)
+
+
+def _after(keys: Sequence[ColumnElement[Any]], sort: str) -> list[ColumnElement[bool]]:
+    descending = sort.startswith("-")
+    *first, lead_id = keys
+    edge: BindParameter[int] = bindparam("after")
+    beyond = lead_id < edge if descending else lead_id > edge
+    if not first:
+        return [beyond]
+    (time,) = first
+    given = bindparam("after_time", type_=UTCDateTime)
+    edge_time = func.coalesce(given, select(changed_at).where(leads.c.id == edge).correlate(None).scalar_subquery())
+    # The first condition is one that SQLite uses an index for.
+    if descending:
+        return [time <= edge_time, or_(time < edge_time, beyond)]
+    return [time >= edge_time, or_(time > edge_time, beyond)]
+
+
+@lru_cache(STATEMENTS)
+def total(filters: frozenset[str], *, words: int) -> Select[Any]:
     """The number of leads that match."""
+    if words or filters not in KEPT:
+        return select(func.count()).select_from(_matching(filters, ONLY_ID, words).subquery())
     counting = select(func.count()).select_from(leads).where(*(FILTERS[name] for name in sorted(filters)))
-    if filters not in KEPT:
-        return counting
     # The number up to the mark, and a count of the leads after it: see LeadCount.
     counted: ColumnElement[str] = literal_column("''", Text)
     for name in filters:
@@ -161,26 +220,45 @@ locked_by_id = locked.where(leads.c.id == bindparam("lead_id"))
 locked_by_key = locked.where(leads.c.email_key.in_(bindparam("keys", expanding=True))).order_by(leads.c.id)
 
 STORED = tuple(column.name for column in leads.c if column.name != "id")
+# The parameters of an insert: the columns, and the text for a search.
+INSERTED = (*STORED, "search_text")
+TEXTS = ("lead_id", "search_text")
 # A lead whose address is taken is left out.
-inserting = RowsInsert(leads, STORED, conflict="email_key", returning=[leads.c.id, leads.c.email_key, lead_json])
+_inserting = RowsInsert(leads, STORED, conflict="email_key", returning=[leads.c.id, leads.c.email_key, lead_json])
+_given = {
+    dialect: rows.subquery("given") for dialect, rows in records([column(name, Text) for name in INSERTED]).items()
+}
 _time: BindParameter[str] = bindparam("time", type_=Text)
 _created = literal(events.CREATED, Text)
 _actor: BindParameter[str] = bindparam("actor", type_=Text)
 _announced: BindParameter[bool] = bindparam("announced", type_=Boolean)
-# The events of inserted leads, on SQLite: it has one writer at a time, and a new id is larger than all before.
-record_inserted = events.recording(
-    select(leads.c.id, _created, _time, _actor, lead_json, _announced)
-    .where(leads.c.id >= bindparam("first"))
-    .order_by(leads.c.id)
+_first = leads.c.id >= bindparam("first")
+
+
+def _new_texts(dialect: str, new: FromClause) -> Select[Any]:
+    given = _given[dialect]
+    return select(new.c.id, given.c.search_text).join_from(given, new, new.c.email_key == given.c.email_key)
+
+
+# On SQLite, three statements insert leads, their texts and their events: it has one writer at a time, and a new id is
+# larger than all before.
+store_new_texts = insert(searched).from_select(TEXTS, _new_texts("sqlite", leads).where(_first))
+record_new = events.recording(
+    select(leads.c.id, _created, _time, _actor, lead_json, _announced).where(_first).order_by(leads.c.id)
 )
-# On PostgreSQL, the insert and its events are one statement: one round trip (.github/decisions/0005).
-_new = inserting.statements["postgresql"].cte("new")
-insert_and_record = select(_new.c.id, _new.c.email_key, _new.c.json).add_cte(
+# On PostgreSQL, they are one statement: one round trip (.github/decisions/0005).
+_new = _inserting.statements["postgresql"].cte("new")
+_insert_with_texts = select(_new.c.id, _new.c.email_key, _new.c.json).add_cte(
+    insert(searched).from_select(TEXTS, _new_texts("postgresql", _new)).cte("texts")
+)
+insert_leads = {"sqlite": _inserting.statements["sqlite"], "postgresql": _insert_with_texts}
+insert_and_record = _insert_with_texts.add_cte(
     events.recording(select(_new.c.id, _created, cast(_time, UTCDateTime), _actor, _new.c.json, _announced)).cte(
         "recorded"
     )
 )
 updating = RowsUpdate(leads, [*MERGED, "email_key", "updated_at"])
+store_texts = RowsInsert(searched, TEXTS, conflict="lead_id", replaced=["search_text"])
 ids_by_key = select(leads.c.id, leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
 erasing = delete(leads).where(leads.c.id == bindparam("lead_id"))
 

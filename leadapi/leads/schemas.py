@@ -6,15 +6,15 @@ from marshmallow import ValidationError, fields, validate
 
 from leadapi.leads.emails import domains_to_encode
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
-from leadapi.leads.fields import Attributes, Email, QueryEmail
+from leadapi.leads.fields import Attributes, Email, LeadCursor, QueryEmail, Words
 from leadapi.leads.forms import to_body
 from leadapi.web.fields import (
     MAX_FIELDS,
     MAX_ID,
+    ArgsSchema,
     BodySchema,
     Choice,
     Constant,
-    Cursor,
     Integer,
     Line,
     Name,
@@ -23,7 +23,6 @@ from leadapi.web.fields import (
     Paragraphs,
     QueryInstant,
     ShownSchema,
-    SortedArgsSchema,
 )
 
 ATTRIBUTES_TOGETHER = f"At most {MAX_ATTRIBUTES_BYTES // 1024} KiB together, as JSON."
@@ -177,14 +176,28 @@ class LeadVerdictsSchema(ShownSchema):
     )
 
 
-class LeadFilterArgsSchema(SortedArgsSchema):
+class LeadFilterArgsSchema(ArgsSchema):
     """Filters and order of leads."""
 
+    q = Words(
+        200,
+        metadata={
+            "description": "Those with each of these words somewhere in the name, address, company, message or an"
+            " attribute's value, whatever its case and accents.",
+            "example": "product",
+        },
+    )
     email = QueryEmail(metadata={"description": "The lead with this address, in any spelling."})
     source = Line(100, metadata={"description": "Those from exactly this source."})
     status = Status(metadata={"description": "Those with this status."})
     created_from = QueryInstant(metadata={"description": "Those captured at this time or later."})
     created_to = QueryInstant(metadata={"description": "Those captured at this time or earlier."})
+    updated_from = QueryInstant(metadata={"description": "Those changed or captured at this time or later."})
+    sort = fields.String(
+        load_default="id",
+        validate=validate.OneOf(["id", "-id", "updated_at", "-updated_at"]),
+        metadata={"description": "By id or by the last change. Oldest first, or newest first with a minus."},
+    )
 
 
 class LeadListArgsSchema(LeadFilterArgsSchema):
@@ -192,7 +205,7 @@ class LeadListArgsSchema(LeadFilterArgsSchema):
 
     limit = Integer(1, 100, load_default=50, metadata={"description": "How many, at most."})
     offset = Integer(0, MAX_ID, load_default=0, metadata={"description": "How many to skip."})
-    after = Cursor(metadata={"description": "Where the last page ended; from its next link."})
+    after = LeadCursor(metadata={"description": "Where the last page ended; from its next link."})
 
 
 class LeadExportArgsSchema(LeadFilterArgsSchema):

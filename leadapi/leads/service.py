@@ -1,6 +1,5 @@
 """Read, change and erase leads. New leads come in through captures.py."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from leadapi.events import service as events
 from leadapi.events.service import EventPage, NewEvent, StoredEvent
 from leadapi.idempotency import service as idempotency
 from leadapi.keys.service import Caller
-from leadapi.leads import queries
+from leadapi.leads import queries, search
 from leadapi.leads.emails import email_key
-from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing, LeadsUnsettled
+from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
 from leadapi.leads.merging import changed_row, differences, left_out
-from leadapi.leads.models import SHOWN
+from leadapi.leads.models import SEARCHED, SHOWN
+from leadapi.leads.paging import Position, read_page, read_settled
 from leadapi.leads.representations import EXAMPLE as EXAMPLE  # noqa: PLC0414  # destinations send it as a test
 from leadapi.leads.representations import ShownLead, shown
 from leadapi.quarantine import service as quarantine
@@ -27,14 +27,8 @@ from leadapi.quarantine import service as quarantine
 # How many rows an export reads at a time. The largest leads have 100 kB each, and several copies of them exist
 # while they are written. Larger pieces are not faster.
 EXPORT_ROWS = 100
-# How long a page waits at most for transactions that may still store leads on it, and how often it asks.
-SETTLE_SECONDS = 2
-ASK_SECONDS = 0.02
 
 Condition = Callable[[str], bool]
-# Rows of `queries.page`: id, JSON, total. They are unpacked by position, because access by name costs half as much as
-# the query.
-PageRows = Sequence[Row[int, str, int]]
 
 
 @dataclass(frozen=True)
@@ -43,8 +37,8 @@ class LeadPage:
 
     total: int
     items: list[str]
-    # The id after which the next page begins; None on the last page.
-    next_after: int | None
+    # The position after which the next page begins; None on the last page.
+    next_after: Position | None
 
 
 @dataclass(frozen=True)
@@ -57,40 +51,51 @@ class LeadExport:
 
 
 def list_leads(
-    *, limit: int, offset: int = 0, after: int | None = None, descending: bool = False, **filters: Any
+    *, limit: int, offset: int = 0, after: Position | None = None, sort: str = "id", **filters: Any
 ) -> LeadPage:
-    """A page of the leads that match, by id.
+    """A page of the leads that match.
 
     :param limit: how many, at most.
     :param offset: how many to leave out first.
-    :param after: the id after which, in the given order, the page begins.
-    :param descending: newest first.
+    :param after: the position after which, in the given order, the page begins.
+    :param sort: see `queries.matching`.
     :param filters: see `export_leads`.
     :raises LeadsUnsettled: a transaction that stores leads on this page has been open for too long.
     """
+    words = search.patterns(filters.pop("q", None))
     values = _values(filters)
     names = frozenset(values)
+    lead_id, time = after or (None, None)
     # One row more than asked for tells whether there is a next page.
-    values |= {"limit": limit + 1, "offset": offset, "after": after}
-    statement = queries.page(names, descending=descending, after=after is not None)
+    values |= words | {"limit": limit + 1, "offset": offset, "after": lead_id, "after_time": time}
+    statement = queries.page(names, sort=sort, after=after is not None, words=len(words))
     with storage.read() as connection:
-        # Newest first, later leads appear on pages that the walk has passed in any case.
-        read_rows = _read_rows if descending or storage.db.engine.dialect.name == "sqlite" else _read_settled
+        if words:
+            storage.plan_for_values(connection)
+        # In another order, later leads need not come last. Newest first, they appear on pages that the walk has passed.
+        read_rows = read_settled if sort == "id" and connection.dialect.name == "postgresql" else read_page
         rows, next_after = read_rows(connection, statement, values)
-        total = rows[0][2] if rows else connection.execute(queries.total(names), values).scalar_one()
-    return LeadPage(total, [json for _, json, _ in rows], next_after)
+        count = queries.total(names, words=len(words))
+        total = rows[0][2] if rows else connection.execute(count, values).scalar_one()
+    if next_after and sort.endswith("id"):
+        next_after = (next_after[0], None)
+    return LeadPage(total, [row[1] for row in rows], next_after)
 
 
-def export_leads(*, file_format: str, descending: bool = False, **filters: Any) -> LeadExport:
+def export_leads(*, file_format: str, sort: str = "id", **filters: Any) -> LeadExport:
     """All leads that match, as they are at this moment.
 
     :param file_format: one of `queries.EXPORTED`.
-    :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, `status`, and `created_from`
-        and `created_to` (aware times, both included).
+    :param sort: see `queries.matching`.
+    :param filters: any of `email` (as `emails.normalize_email` returns it), `source`, `status`, `q` (words as in
+        `search.patterns`), and `created_from`, `created_to` and `updated_from` (aware times, included).
     :raises leadapi.storage.StreamsBusy: too many exports are running in this process.
     """
+    words = search.patterns(filters.pop("q", None))
     values = _values(filters)
-    statement = queries.matching(frozenset(values), queries.EXPORTED[file_format], descending=descending)
+    columns = queries.EXPORTED[file_format]
+    statement = queries.matching(frozenset(values), columns, sort=sort, words=len(words))
+    values |= words
     # The rows are read after the request, when the app context is gone.
     engine = storage.db.engine
     with ExitStack() as stack:
@@ -149,6 +154,8 @@ def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition:
             state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": changed_at}
             changed = changed_row(state, changed_at)
             queries.updating.execute(tx, [changed])
+            if not difference.keys().isdisjoint(SEARCHED):
+                queries.store_texts.execute(tx, [changed])
             if row.email_key != changed["email_key"]:
                 # Quarantined items of the old address came from the same person and are erased with the lead.
                 quarantine.change_address(tx, row.email_key, changed["email_key"])
@@ -210,47 +217,6 @@ def list_events(lead_id: int, **part: Any) -> EventPage:
     if not page.total:
         show_lead(lead_id)
     return page
-
-
-def _read_rows(connection: Connection, statement: Any, values: dict[str, Any]) -> tuple[PageRows, int | None]:
-    """The rows of a page, and the id after which the next page begins."""
-    rows = connection.execute(statement, values).all()
-    most = values["limit"] - 1
-    return rows[:most], rows[most - 1][0] if len(rows) > most else None
-
-
-def _read_settled(connection: Connection, statement: Any, values: dict[str, Any]) -> tuple[PageRows, int | None]:
-    """The same on PostgreSQL, where a lead can appear after leads with larger ids.
-
-    A walk over the pages must not pass an id that an open transaction may still use. So a page with a next page ends
-    at a settled id, and waits for the transactions that keep it from being full: clients that count offsets expect
-    full pages. The last page shows everything.
-
-    :raises LeadsUnsettled: none of its rows is settled in time.
-    """
-    deadline = time.monotonic() + SETTLE_SECONDS
-    # A settled id stays settled. It has to be read before the rows: leads up to it may have appeared since.
-    settled = connection.info.get("settled", 0)
-    while True:
-        rows, next_after = _read_rows(connection, statement, values)
-        if next_after is None or next_after <= settled:
-            return rows, next_after
-        if time.monotonic() >= deadline:
-            break
-        settled = connection.info["settled"] = _wait_until_settled(connection, next_after, deadline)
-    rows = [row for row in rows if row.id <= settled]
-    if not rows:
-        raise LeadsUnsettled
-    return rows, rows[-1].id
-
-
-def _wait_until_settled(connection: Connection, lead_id: int, deadline: float) -> int:
-    """The largest settled id, once it is as large as asked for or the time is over."""
-    while True:
-        settled: int = connection.execute(queries.settled).scalar_one()
-        if settled >= lead_id or time.monotonic() >= deadline:
-            return settled
-        time.sleep(ASK_SECONDS)
 
 
 def _earlier_keys(tx: Connection, lead_id: int) -> set[str]:

@@ -15,6 +15,7 @@ from leadapi.keys.guard import caller
 from leadapi.leads import captures, notes, openapi, schemas, service
 from leadapi.leads.captures import MERGE, Capture, NewLead
 from leadapi.leads.event_schemas import LeadEventPageSchema, LeadNotedEventSchema
+from leadapi.leads.fields import LeadCursor
 from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
 from leadapi.leads.transfer import exports
@@ -262,7 +263,8 @@ def _history(page: EventPage) -> tuple[dict[str, Any], dict[str, str]]:
 def _page(page: LeadPage) -> Response:
     """The page with the header that says where the next one is."""
     body = f'{{"total":{page.total},"items":[{",".join(page.items)}]}}'
-    return Response(body, 200, next_link(page.next_after), mimetype="application/json")
+    link = next_link(page.next_after and LeadCursor.encode_position(page.next_after))
+    return Response(body, 200, link, mimetype="application/json")
 
 
 def _download(*, format: str | None = None, bom: str = "0", **args: Any) -> Response:  # noqa: A002  # the parameter's public name

@@ -37,6 +37,7 @@ class RowsInsert:
 
     :param names: the columns to fill; a row that lacks one has null there.
     :param conflict: a unique column; rows whose value is taken are left out. None to fail instead.
+    :param replaced: columns that such rows overwrite in the stored row instead.
     :param returning: what to return of each inserted row.
     """
 
@@ -46,6 +47,7 @@ class RowsInsert:
         names: Sequence[str],
         *,
         conflict: str | None = None,
+        replaced: Sequence[str] = (),
         returning: Sequence[ColumnElement[Any]] = (),
     ) -> None:
         self._names = names
@@ -54,7 +56,10 @@ class RowsInsert:
         self.statements: dict[str, Any] = {}
         for dialect, rows in records([column(name, table.c[name].type) for name in names]).items():
             statement = inserts[dialect].from_select(names, rows)
-            if conflict:
+            if conflict and replaced:
+                new = {name: statement.excluded[name] for name in replaced}
+                statement = statement.on_conflict_do_update(index_elements=[conflict], set_=new)
+            elif conflict:
                 statement = statement.on_conflict_do_nothing(index_elements=[conflict])
             self.statements[dialect] = statement.returning(*returning) if returning else statement
 

@@ -129,6 +129,16 @@ def read() -> Iterator[Connection]:
                 raise
 
 
+def plan_for_values(connection: Connection) -> None:
+    """Let PostgreSQL plan each statement for the values of its parameters, until the connection is returned.
+
+    Otherwise it uses one plan for all values once a statement has been run some times.
+    """
+    if connection.dialect.name == "postgresql":
+        leave_autocommit(connection)
+        connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
 @contextmanager
 def stream(rows: int) -> Iterator[Connection]:
     """A connection whose results are read in pieces of so many rows, from one snapshot and in constant memory.

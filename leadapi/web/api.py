@@ -84,12 +84,15 @@ def accepted(offered: Mapping[str, str], asked_for: str | None = None) -> str:
     return chosen
 
 
-def next_link(after: int | None) -> dict[str, str]:
-    """The Link header to the next page (RFC 8288), by cursor and with the same filters; none on the last page."""
+def next_link(after: int | str | None) -> dict[str, str]:
+    """The Link header to the next page (RFC 8288), by cursor and with the same filters; none on the last page.
+
+    :param after: the id after which the next page begins, or a cursor; None on the last page.
+    """
     if after is None:
         return {}
     query = {name: value for name, value in request.args.items() if name != "offset"}
-    query["after"] = Cursor.encode(after)
+    query["after"] = after if isinstance(after, str) else Cursor.encode(after)
     return {"Link": f'<{public_url(request.path, query)}>; rel="next"'}
 
 

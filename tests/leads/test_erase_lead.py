@@ -59,6 +59,23 @@ def test_leaves_no_trace_of_the_person(client: FlaskClient, stored_lead: StoredL
     assert "quarantine" in held(client.application, "Caught")
 
 
+def test_leaves_no_trace_of_the_text_in_which_the_lead_was_searched(
+    client: FlaskClient, stored_lead: StoredLead
+) -> None:
+    stored_lead(full_name="Another")
+    person = stored_lead(full_name="Zoë Straße", attributes={"town": "Ｌｉｎｄöｎ"})
+    words = ["zoe strasse", "lindon", "formerly"]
+    for message in ("Förmerly", "x"):
+        client.patch(f"/leads/{person['id']}", json={"message": message})
+    assert "lead_search" in held(client.application, "zoe strasse")
+    assert "lead_search" in held(client.application, "lindon")
+
+    client.delete(f"/leads/{person['id']}")
+
+    assert [held(client.application, word) for word in words] == [[], [], []]
+    assert "lead_search" in held(client.application, "another")
+
+
 def test_what_was_caught_with_an_address_that_the_lead_had_before_goes_too(
     client: FlaskClient, stored_lead: StoredLead, new_lead: NewLead
 ) -> None:

@@ -78,7 +78,7 @@ class CountMachine(RuleBasedStateMachine):
         with writing(self.engine) as connection:
             # As good as new, so that what goes wrong once goes wrong again.
             if connection.dialect.name == "postgresql":
-                connection.execute(text("TRUNCATE leads RESTART IDENTITY"))
+                connection.execute(text("TRUNCATE leads RESTART IDENTITY CASCADE"))
             else:
                 connection.execute(text("DELETE FROM leads"))
                 connection.execute(text("DELETE FROM sqlite_sequence"))
@@ -274,7 +274,7 @@ def test_an_emptied_table_has_no_leads(app: Flask) -> None:
             add(connection, "first", MANY, "a")
             connection.commit()
         with writing(db.engine) as connection:
-            emptied = "TRUNCATE leads" if connection.dialect.name == "postgresql" else "DELETE FROM leads"
+            emptied = "TRUNCATE leads CASCADE" if connection.dialect.name == "postgresql" else "DELETE FROM leads"
             connection.execute(text(emptied))
             connection.commit()
         assert exact(app) == 0

@@ -108,7 +108,7 @@ def test_a_command_that_only_looks_changes_nothing(tmp_path: Path) -> None:
 def test_check_fails_when_the_models_ask_for_more(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url)
     with app.app_context(), db.engine.connect() as connection:
-        connection.execute(text("DROP TABLE leads"))
+        connection.execute(text("DROP TABLE imports"))
         connection.commit()
 
     refused = app.test_cli_runner().invoke(args=["db", "check"])
@@ -160,6 +160,27 @@ def test_every_migration_keeps_the_leads_there_are(make_app: MakeApp, empty_data
     assert (lead["status"], lead["attributes"], lead["updated_at"]) == ("new", {}, lead["created_at"])
     (event,) = body(app.test_client().get("/leads/1/events"))["items"]
     assert (event["type"], event["time"], event["data"]) == ("lead.created", lead["created_at"], lead)
+
+
+def test_the_leads_of_an_earlier_version_are_found(make_app: MakeApp, empty_database_url: str, backend: str) -> None:
+    """There are more than the migration reads at once."""
+    app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
+    zone = "timestamptz" if backend == "postgresql" else ""
+    number = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)"
+    insert = f"""
+        INSERT INTO leads (full_name, email, email_key, message, attributes, created_at)
+        {number} SELECT 'Zoë ' || i, 'z', i || '', CASE WHEN i % 2 = 0 THEN '100% Straße' END,
+        '{{"town": "Köln_' || i || '"}}', {zone} '2026-02-28 10:00:00' FROM n
+    """
+    with app.app_context():
+        with schema.exclusive_transaction() as connection:
+            alembic.command.upgrade(schema.alembic_config(connection), "0010")
+            connection.exec_driver_sql(insert.replace("%", "%%") if backend == "postgresql" else insert)
+        schema.upgrade()
+
+    client = app.test_client()
+    totals = [body(client.get("/leads", query_string={"q": q}))["total"] for q in ("zoe", "STRASSE 100%", "koln_2500")]
+    assert totals == [2500, 1250, 1]
 
 
 @pytest.mark.parametrize("old", [False, True])

@@ -121,7 +121,9 @@ def import_command(file: str, **options: Any) -> None:
 @click.option("--email", help="Only the one with this address.")
 @click.option("--created-from", help="Only those captured at this time or later, such as 2026-02-28T10:00:00Z.")
 @click.option("--created-to", help="Only those captured at this time or earlier.")
-@click.option("--sort", help="id for the oldest first, which is the default; -id for the newest.")
+@click.option("--updated-from", help="Only those changed or captured at this time or later.")
+@click.option("--q", help="Only those with each of these words, whatever its case and accents.")
+@click.option("--sort", help="id, which is the default, or updated_at: the oldest first, or the newest with a minus.")
 @click.option("--bom", is_flag=True, help="Begin CSV with a byte order mark, by which Excel recognises UTF-8.")
 def export_command(output: Path | None, *, bom: bool, **options: Any) -> None:
     """Write the leads of one moment to standard output or a file.
