@@ -108,6 +108,11 @@ FILTERS: dict[str, ColumnElement[bool]] = {
 TIMES = ("created_from", "created_to", "updated_from")
 # The combinations of filters whose totals are kept by triggers.
 KEPT: tuple[frozenset[str], ...] = (frozenset(), frozenset(["source"]), frozenset(["status"]))
+_mark = select(counts.c.number).where(counts.c.counted == literal_column("'mark'"))
+# The largest possible id. Without an upper bound, PostgreSQL expects a third of the table after the mark.
+_end = select(literal_column(str(2**63 - 1), BigInteger))
+# The leads that are not in the kept totals.
+AFTER_MARK = (leads.c.id > _mark.scalar_subquery(), leads.c.id <= _end.scalar_subquery())
 # How many statements are kept. With the number of words, there are more combinations than would fit into memory.
 STATEMENTS = 512
 ONLY_ID: tuple[ColumnElement[Any], ...] = (leads.c.id,)
@@ -204,11 +209,7 @@ def total(filters: frozenset[str], *, words: int) -> Select[Any]:
     # PostgreSQL's sum of integers is a numeric.
     number = cast(func.coalesce(func.sum(counts.c.number), 0), BigInteger)
     kept = select(number).where(counts.c.counted == counted)
-    mark = select(counts.c.number).where(counts.c.counted == literal_column("'mark'"))
-    # The largest possible id. Without an upper bound, PostgreSQL expects a third of the table after the mark.
-    end = select(literal_column(str(2**63 - 1), BigInteger))
-    since = counting.where(leads.c.id > mark.scalar_subquery(), leads.c.id <= end.scalar_subquery())
-    return select(kept.scalar_subquery() + since.scalar_subquery())
+    return select(kept.scalar_subquery() + counting.where(*AFTER_MARK).scalar_subquery())
 
 
 one = select(lead_json).where(leads.c.id == bindparam("lead_id"))
@@ -225,9 +226,6 @@ INSERTED = (*STORED, "search_text")
 TEXTS = ("lead_id", "search_text")
 # A lead whose address is taken is left out.
 _inserting = RowsInsert(leads, STORED, conflict="email_key", returning=[leads.c.id, leads.c.email_key, lead_json])
-_given = {
-    dialect: rows.subquery("given") for dialect, rows in records([column(name, Text) for name in INSERTED]).items()
-}
 _time: BindParameter[str] = bindparam("time", type_=Text)
 _created = literal(events.CREATED, Text)
 _actor: BindParameter[str] = bindparam("actor", type_=Text)
@@ -236,7 +234,9 @@ _first = leads.c.id >= bindparam("first")
 
 
 def _new_texts(dialect: str, new: FromClause) -> Select[Any]:
-    given = _given[dialect]
+    # SQLite finds a cell by its place among all.
+    names = INSERTED if dialect == "sqlite" else ("email_key", "search_text")
+    given = records([column(name, Text) for name in names])[dialect].subquery("given")
     return select(new.c.id, given.c.search_text).join_from(given, new, new.c.email_key == given.c.email_key)
 
 

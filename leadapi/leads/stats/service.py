@@ -1,5 +1,6 @@
 """Count leads by day, by source or by status."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -7,10 +8,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Select, Text, bindparam, column, func, select
+from sqlalchemy import CompoundSelect, Connection, Select, Text, bindparam, column, func, literal, select, union_all
 
 from leadapi import storage
-from leadapi.leads.queries import FILTERS, leads
+from leadapi.leads.queries import AFTER_MARK, FILTERS, counts, leads, total
 from leadapi.storage import UTCDateTime
 from leadapi.storage.rows import parameters, records
 
@@ -89,8 +90,20 @@ def _by_column(connection: Connection, name: str, days: _Days, values: dict[str,
         values["start"] = days.start_of(days.first)
     if days.last:
         values["end"] = days.start_of(days.last + timedelta(1))
-    rows = connection.execute(_grouped(name, frozenset(values)), values)
-    return sorted(((row.key, row.number) for row in rows), key=lambda item: (-item[1], item[0] or ""))
+    numbers: Counter[str | None] = Counter()
+    if values:
+        numbers.update(dict(connection.execute(_grouped(name, frozenset(values)), values).all()))
+    else:
+        for counted, number in connection.execute(_kept(name)):
+            numbers[counted.partition(":")[2] if counted else None] += number
+        # The leads without a source are those that are left of all.
+        numbers[None] -= sum(number for key, number in numbers.items() if key is not None)
+    return sorted(((key, number) for key, number in numbers.items() if number), key=_largest_first)
+
+
+def _largest_first(item: tuple[str | None, int]) -> tuple[int, str]:
+    key, number = item
+    return -number, key or ""
 
 
 @cache
@@ -113,6 +126,19 @@ def _grouped(name: str, filters: frozenset[str]) -> Select[Any]:
     """The number of leads of each value of a column."""
     key = leads.c[name].label("key")
     return _where(select(key, func.count().label("number")), filters).group_by(key)
+
+
+@cache
+def _kept(name: str) -> CompoundSelect[Any]:
+    """The number of all leads, and those of each value of a column: the kept parts (see LeadCount) and counts."""
+    prefix = literal(f"{name}:", Text)
+    value = leads.c[name]
+    later = select(prefix.concat(value), func.count()).where(*AFTER_MARK, value.is_not(None)).group_by(value)
+    return union_all(
+        select(counts.c.counted, counts.c.number).where(counts.c.counted.startswith(prefix)),
+        later,
+        select(literal("", Text), total(frozenset(), words=0).scalar_subquery()),
+    )
 
 
 def _where(statement: Select[Any], filters: frozenset[str]) -> Select[Any]:
