@@ -22,8 +22,8 @@ class Lead(Base):
     __tablename__ = "leads"
     __table_args__ = (
         UniqueConstraint("email_key"),
-        # Each serves the pages of one filter in the order of the ids.
-        Index(None, "source", "id"),
+        # Each serves the pages of one filter in the order of the ids; the first one also counts a source with a status.
+        Index(None, "source", "id", "status"),
         Index(None, "status", "id"),
         Index(None, "created_at", "id"),
         # The time of the last change as clients see it.

@@ -1,4 +1,4 @@
-"""The texts in which leads are searched, and an index for the time of the last change."""
+"""The texts in which leads are searched, and indexes for lists by last change and by source and status."""
 
 import json
 import unicodedata
@@ -35,6 +35,8 @@ def upgrade() -> None:
         connection.execute(WRITE, [{"lead_id": row.id, "search_text": search_text(row)} for row in rows])
         last = rows[-1].id
     op.create_index("ix_leads_changed_at_id", "leads", [sa.text("coalesce(updated_at, created_at)"), "id"])
+    op.create_index("ix_leads_source_id_status", "leads", ["source", "id", "status"])
+    op.drop_index("ix_leads_source_id", "leads")
     if connection.dialect.name == "postgresql":
         try:
             with connection.begin_nested():
