@@ -99,6 +99,14 @@ def test_every_door_stores_what_is_searched(app: Flask, client: FlaskClient, tmp
         assert item["email"] == f"{number}@example.com"
 
 
+def test_finds_no_word_across_two_fields(client: FlaskClient, stored_lead: StoredLead) -> None:
+    fields = {"full_name": "Jane Ab", "email": "cd@ef.example", "company": "Gh", "message": "Ij"}
+    stored_lead(**fields, attributes={"one": "kl", "two": "mn"})
+
+    assert [found(client, q) for q in ("abcd", "examplegh", "ghij", "ijkl", "klmn", "one")] == [[]] * 6
+    assert found(client, "ab cd gh ij kl mn") == [1]
+
+
 def test_a_change_is_found_and_the_former_text_is_not(client: FlaskClient, stored_lead: StoredLead) -> None:
     merged, patched = stored_lead(message="Before"), stored_lead(message="Before", attributes={"color": "blue"})
     merge = {"Prefer": "resolution=merge-duplicates"}
