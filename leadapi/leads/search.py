@@ -32,7 +32,8 @@ def search_text(lead: Mapping[str, Any]) -> str:
     for name in SEARCHED:
         value = lead.get(name)
         texts += value.values() if isinstance(value, Mapping) else [value]
-    return normalize(SEPARATOR.join(filter(None, texts)))
+    # PostgreSQL stores no NUL in a text, and no word of a search has one.
+    return normalize(SEPARATOR.join(filter(None, texts)).replace("\0", SEPARATOR))
 
 
 def patterns(text: str | None) -> dict[str, str]:

@@ -27,6 +27,7 @@ def delete_carelessly(database_url: str, number: int) -> None:
     connection = sqlite3.connect(str(make_url(database_url).database), isolation_level=None)
     connection.execute("PRAGMA secure_delete = OFF")
     connection.execute("DELETE FROM events WHERE lead_id <= ?", [number])
+    connection.execute("DELETE FROM lead_search WHERE lead_id <= ?", [number])
     connection.execute("DELETE FROM leads WHERE id <= ?", [number])
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

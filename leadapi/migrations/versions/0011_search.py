@@ -51,5 +51,5 @@ def search_text(row: sa.Row) -> str:
     """The text as leads/search.py makes it at the time of this migration."""
     attributes = json.loads(row.attributes)
     texts = [row.full_name, row.email, row.company, row.message, *attributes.values()]
-    decomposed = unicodedata.normalize("NFKD", "\n".join(filter(None, texts)))
+    decomposed = unicodedata.normalize("NFKD", "\n".join(filter(None, texts)).replace("\0", "\n"))
     return "".join(letter for letter in decomposed if unicodedata.category(letter) != "Mn").casefold()
