@@ -9,6 +9,7 @@ from leadapi.destinations import embedded, notify
 from leadapi.destinations.cli import commands as destinations_commands
 from leadapi.destinations.deliver import deliver_command
 from leadapi.destinations.views import blp as destinations
+from leadapi.doctor.cli import app_without_settings, doctor_command
 from leadapi.idempotency import decorator as idempotency
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
@@ -30,7 +31,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     :param environ: settings to use instead of the process environment and `.env`.
     :raises leadapi.config.ConfigError: some settings are wrong; its message names each of them.
     """
-    settings = config.load(environ)
+    try:
+        settings = config.load(environ)
+    except config.ConfigError as fault:
+        return app_without_settings(fault)
     config.ignore_proxies()
 
     app = Flask(__name__, static_folder=None)
@@ -58,6 +62,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli.add_command(leads_commands)
     app.cli.add_command(deliver_command)
     app.cli.add_command(destinations_commands)
+    app.cli.add_command(doctor_command)
     outages.init_app(app)
     errors.init_app(app, rest.document)
     idempotency.init_app(app, settings, rest.document)

@@ -21,6 +21,9 @@ from leadapi.destinations.errors import (
     HeadersRefused,
     SecretMissing,
 )
+from leadapi.destinations.inspection import backlog as backlog  # noqa: PLC0414  # other features import these from here
+from leadapi.destinations.inspection import kinds_in_use as kinds_in_use  # noqa: PLC0414  # see above
+from leadapi.destinations.inspection import neglected as neglected  # noqa: PLC0414  # see above
 from leadapi.destinations.kinds import Kind
 from leadapi.destinations.models import Destination
 from leadapi.destinations.queue import DeliveryPage

@@ -64,6 +64,7 @@ _page = (
     .limit(bindparam("limit"))
     .offset(bindparam("offset"))
 )
+_newest = select(events.c.created_at).order_by(events.c.id.desc()).limit(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +179,11 @@ def forget_tests(tx: Connection, ids: Sequence[int]) -> None:
 
 def _event(row: Any) -> StoredEvent:
     return StoredEvent(row.id, row.lead_id, row.type, row.created_at, orjson.loads(row.data))
+
+
+def newest_at(connection: Connection) -> datetime | None:
+    """When the newest event happened; None if there is none."""
+    return connection.scalar(_newest)
 
 
 def list_events(lead_id: int, *, limit: int, offset: int = 0, after: int | None = None) -> EventPage:

@@ -88,12 +88,20 @@ class RedisCounter:
         from redis.retry import Retry  # noqa: PLC0415  # see above
 
         timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-        client = Redis.from_url(url.removeprefix("redis+"), retry=Retry(NoBackoff(), 0), **timeouts)
-        self._script = client.register_script(TAKE)
+        self._client = Redis.from_url(url.removeprefix("redis+"), retry=Retry(NoBackoff(), 0), **timeouts)
+        self._script = self._client.register_script(TAKE)
         self._errors = RedisError
         self._local = LocalCounter()
         # While Redis does not answer: when to try it again.
         self._probe_at: float | None = None
+
+    def fault(self) -> str | None:
+        """Why Redis does not answer; None if it does."""
+        try:
+            self._client.ping()
+        except self._errors as exc:
+            return str(exc)
+        return None
 
     def take(self, client: str, limits: Sequence[RateLimitItem], cost: int = 1) -> Verdict:
         """Count a request as `LocalCounter.take` does."""

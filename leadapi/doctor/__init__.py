@@ -1,0 +1,1 @@
+"""Checks whether the service can do its work, and says what to do."""
