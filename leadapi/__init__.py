@@ -18,6 +18,8 @@ from leadapi.leads.cli import commands as leads_commands
 from leadapi.leads.stats.views import blp as stats
 from leadapi.leads.views import blp as leads
 from leadapi.limits import policies as rate_limits
+from leadapi.metrics import requests as request_metrics
+from leadapi.metrics import views as metrics
 from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
 from leadapi.storage import engines, schema, transactions
@@ -44,6 +46,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     rest = api.init_app(app, settings)
     # Every request passes through these from top to bottom.
     logs.init_app(app, settings)
+    request_metrics.init_app(app, settings)
     addresses.init_app(app, settings)
     proxies.init_app(app, settings)
     headers.init_app(app)
@@ -55,6 +58,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     engines.init_app(app, settings)
     transactions.init_app(app, settings)
     schema.init_app(app, settings)
+    metrics.init_app(app, settings)
     embedded.init_app(app, settings)
     notify.init_app(app, settings)
     app.cli.add_command(db_commands)

@@ -76,8 +76,16 @@ class Settings:
     smtp_url: SmtpServer | None
     mail_from: str | None
     notify_email: tuple[str, ...]
+    metrics: bool
+    # 0 for none.
+    metrics_port: int
     # Sentences about settings that are valid but probably a mistake.
     warnings: tuple[str, ...] = ()
+
+    @property
+    def measures(self) -> bool:
+        """Whether somebody may ask for metrics."""
+        return self.metrics or self.metrics_port > 0
 
     @property
     def exposure(self) -> str | None:
@@ -148,12 +156,20 @@ class SettingsSchema(Schema):
     SMTP_URL = SmtpUrl(load_default=NONE)
     MAIL_FROM = MailAddress(load_default=NONE)
     NOTIFY_EMAIL = MailRecipients(load_default=NONE)
+    METRICS = Switch(load_default="off")
+    METRICS_PORT = WholeNumber(0, 65535, load_default=0)
 
     @validates_schema(skip_on_field_errors=False)
     def check_mail(self, values: dict[str, Any], **kwargs: Any) -> None:
         """Require an SMTP_URL for NOTIFY_EMAIL. Invalid values are not in `values`."""
         if values.get("NOTIFY_EMAIL") and "SMTP_URL" in values and values["SMTP_URL"] is None:
             raise ValidationError("needs SMTP_URL, the server that sends the mail.", "NOTIFY_EMAIL")
+
+    @validates_schema(skip_on_field_errors=False)
+    def check_ports(self, values: dict[str, Any], **kwargs: Any) -> None:
+        """Require a METRICS_PORT of its own."""
+        if values.get("METRICS_PORT") and values["METRICS_PORT"] == values.get("PORT"):
+            raise ValidationError("must not be PORT.", "METRICS_PORT")
 
     @validates_schema(skip_on_field_errors=False)
     def check_secret(self, values: dict[str, Any], **kwargs: Any) -> None:
@@ -212,6 +228,19 @@ def hide_script_name() -> None:
     read it already and serves both.
     """
     os.environ.pop("SCRIPT_NAME", None)
+
+
+def share_metrics(folder: str) -> None:
+    """Let the processes that this one forks share their metrics in a folder, which is empty.
+
+    prometheus_client reads the variable when it is imported.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+
+
+def metrics_folder() -> str | None:
+    """The folder in which processes share their metrics; None for one process."""
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 
 def ignore_proxies() -> None:

@@ -6,12 +6,14 @@ leadapi may import this module. A name that equals a setting of gunicorn, such a
 
 import gc
 import logging
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from leadapi import logs
-from leadapi.config import IN_MEMORY, ConfigError, hide_script_name, load
+from leadapi.config import IN_MEMORY, ConfigError, hide_script_name, load, metrics_folder, share_metrics
 from leadapi.destinations import embedded
 from leadapi.storage import db
 
@@ -21,7 +23,8 @@ _settings = load()
 if _settings.database_url.database in IN_MEMORY:
     raise ConfigError("DATABASE_URL must name a file: workers cannot share a database in memory.")
 
-bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = [f"{_host}:{port}" for port in (_settings.port, _settings.metrics_port) if port]
 workers = _settings.web_concurrency
 threads = _settings.threads
 # Buffers requests and responses, so slow clients occupy no thread, and keeps connections alive.
@@ -45,6 +48,10 @@ forwarded_allow_ips = ""
 control_socket_disable = True
 # Keep the heartbeat file in memory, because a slow disk would delay heartbeats.
 worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
+
+if _settings.measures:
+    # Before the application is built, which imports prometheus_client.
+    share_metrics(tempfile.mkdtemp(prefix="leadapi-metrics-", dir=worker_tmp_dir))
 
 logconfig_dict = logs.dict_config(_settings.log_level)
 
@@ -75,6 +82,20 @@ def post_fork(_server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Deliver events in each worker, where DELIVERY says so."""
     embedded.start(worker.app.wsgi())
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forget the threads and connections of a worker that has ended. What it counted is kept."""
+    if _settings.measures:
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # see share_metrics
+
+        mark_process_dead(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """Remove the folder of the metrics."""
+    if _settings.measures:
+        shutil.rmtree(str(metrics_folder()), ignore_errors=True)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

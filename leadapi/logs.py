@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -127,6 +128,18 @@ def note(**facts: int | str) -> None:
     g.logged.facts.update(facts)
 
 
+def facts() -> Mapping[str, int | str]:
+    """What was noted about this request."""
+    noted: Mapping[str, int | str] = g.logged.facts
+    return noted
+
+
+def seconds() -> float:
+    """For how long this request has been worked on."""
+    started: float = g.logged.started
+    return time.perf_counter() - started
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Log a line for each request, and send its id with the response."""
     logging.config.dictConfig(dict_config(settings.log_level))
@@ -162,7 +175,7 @@ def _end(response: Response) -> Response:
             "method": method if method in METHODS else "…",
             "path": _path(),
             "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - logged.started) * 1000, 2),
+            "duration_ms": round(seconds() * 1000, 2),
             **logged.facts,
         },
     )

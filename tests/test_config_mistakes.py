@@ -67,3 +67,18 @@ def test_a_local_service_for_other_machines_is_exposed(host: str) -> None:
     assert "meet no rate limit." in str(config.load({"HOST": host, "AUTH": "on"}).exposure)
     assert config.load({"HOST": host, "AUTH": "on", "RATE_LIMIT_API": "60/minute"}).exposure is None
     assert config.load({"HOST": host, "ENV": "production"}).exposure is None
+
+
+def test_given_settings_are_all_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("PORT=81")
+    monkeypatch.setenv("ENV", "staging")
+
+    assert config.load({}) == config.load({"ENV": "local"})
+
+
+def test_metrics_have_a_port_of_their_own() -> None:
+    with pytest.raises(ConfigError) as refused:
+        config.load({"PORT": "9100", "METRICS_PORT": "9100"})
+
+    assert "METRICS_PORT must not be PORT." in refused.value.message
+    assert config.load({"METRICS_PORT": "9100"}).measures

@@ -39,6 +39,7 @@ def test_each_request_has_one_line_with_ids_and_no_person(client: FlaskClient, n
         "path": "/leads",
         "status": 201,
         "lead_id": 1,
+        "stored": 1,
     }
 
 

@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -87,6 +87,8 @@ class Dispatcher:
         self._is_stopping = threading.Event()
         self._slots = Slots(pace.slots)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        # Called with the outcome of each attempt that has ended.
+        self._count: Callable[[str], None] | None = app.extensions.get("count_attempt")
         # With the processor time that the attempts took.
         self._ended: SimpleQueue[tuple[Job, list[Attempt], float]] = SimpleQueue()
         self._used = 0.0
@@ -239,6 +241,8 @@ class Dispatcher:
                 self._unrecorded += attempts
                 for attempt in attempts:
                     _log(attempt)
+                    if self._count and attempt.outcome:
+                        self._count(outcomes.name_of(attempt.outcome, attempt.claim.attempts))
 
     def _keep_house(self) -> None:
         """Make one step of the retention, if it is time for it."""

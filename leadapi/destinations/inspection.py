@@ -1,7 +1,7 @@
 """Facts about deliveries that operators watch. All are read from the index of what is due."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
@@ -16,7 +16,9 @@ IDLE_TIME = timedelta(minutes=2)
 
 _destinations = Destination.metadata.tables["destinations"]
 _due = (deliveries.c.destination_id == _destinations.c.id) & is_due
-_number = select(func.count()).where(_due).scalar_subquery()
+# Always true of what is due. Without it, SQLite does not choose the index of what is due.
+_ever = deliveries.c.due_at > datetime(1970, 1, 1, tzinfo=UTC)
+_number = select(func.count()).where(_due, _ever).scalar_subquery()
 _oldest = select(func.min(deliveries.c.due_at)).where(_due).scalar_subquery()
 _backlog = select(func.coalesce(func.sum(_number), 0), func.min(_oldest)).where(_destinations.c.enabled)
 _kinds = select(_destinations.c.kind).where(_destinations.c.enabled).distinct()

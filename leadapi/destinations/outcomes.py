@@ -23,6 +23,10 @@ MOST_RETRY_AFTER_SECONDS = 24 * 3600
 # A destination of which every attempt failed for so long is disabled.
 FAILING_TIME = timedelta(days=5)
 
+# How an attempt can end.
+RETRIED = "retried"
+OUTCOMES = (DELIVERED, RETRIED, FAILED)
+
 _destinations = Destination.metadata.tables["destinations"]
 _finish = (
     update(deliveries)
@@ -101,6 +105,14 @@ def retry_seconds(outcome: Outcome, attempts: int) -> float | None:
     if outcome.error == TIMEOUT or outcome.status == 429:
         seconds = max(seconds, BUSY_SECONDS)
     return max(seconds, min(outcome.retry_after or 0, MOST_RETRY_AFTER_SECONDS))
+
+
+def name_of(outcome: Outcome, attempts: int) -> str:
+    """Which of `OUTCOMES` it is."""
+    if outcome.error is None:
+        return DELIVERED
+    is_last = outcome.disables != AUTH and retry_seconds(outcome, attempts) is None
+    return FAILED if is_last else RETRIED
 
 
 def _judge(tx: Connection, destination_id: int, own: Sequence[tuple[Attempt, Outcome]]) -> str | None:

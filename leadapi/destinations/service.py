@@ -26,6 +26,7 @@ from leadapi.destinations.inspection import kinds_in_use as kinds_in_use  # noqa
 from leadapi.destinations.inspection import neglected as neglected  # noqa: PLC0414  # see above
 from leadapi.destinations.kinds import Kind
 from leadapi.destinations.models import Destination
+from leadapi.destinations.outcomes import OUTCOMES as OUTCOMES  # noqa: PLC0414  # see above
 from leadapi.destinations.queue import DeliveryPage
 from leadapi.destinations.representations import DestinationPage, ShownDestination, shown
 from leadapi.events import service as events

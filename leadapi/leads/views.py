@@ -1,5 +1,6 @@
 """The HTTP side of leads."""
 
+from collections import Counter
 from typing import Any, cast
 
 import orjson
@@ -14,6 +15,7 @@ from leadapi.idempotency.decorator import idempotent
 from leadapi.keys.guard import caller
 from leadapi.leads import captures, notes, openapi, schemas, service
 from leadapi.leads.captures import MERGE, Capture, NewLead
+from leadapi.leads.errors import EmailTaken
 from leadapi.leads.event_schemas import LeadEventPageSchema, LeadNotedEventSchema
 from leadapi.leads.fields import LeadCursor
 from leadapi.leads.representations import ShownLead
@@ -200,6 +202,7 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
     fields, reason = traps.check(sent, by)
     new_lead = NewLead(fields, reason, forms.left_out() if by.is_visitor else {})
     (capture,) = captures.capture([new_lead], by=by, on_repeat=wish, within=within)
+    logs.note(**{_outcome(capture, wish): 1})
     if capture.refusal:
         raise capture.refusal
     lead = cast("ShownLead", capture.lead)
@@ -217,10 +220,23 @@ def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[st
     by, wish = caller(), resolution()
     new_leads = [NewLead(*traps.check(item, by)) for item in items if not isinstance(item, ValidationError)]
     outcomes = captures.capture(new_leads, by=by, on_repeat=wish, within=within)
-    logs.note(items=len(items), stored=sum(capture.created and not capture.caught for capture in outcomes))
+    counts = Counter(_outcome(capture, wish) for capture in outcomes)
+    counts["invalid"] += len(items) - len(outcomes)
+    logs.note(**({"items": len(items), "stored": 0} | +counts))
     rest = iter(outcomes)
     verdicts = [_invalid(item) if isinstance(item, ValidationError) else _verdict(next(rest)) for item in items]
     return {"items": verdicts}, applied(wish)
+
+
+def _outcome(capture: Capture, wish: str | None) -> str:
+    """What became of a new lead, in a word for the log and the metrics."""
+    if capture.refusal:
+        return "duplicate" if isinstance(capture.refusal, EmailTaken) else "invalid"
+    if capture.caught:
+        return "quarantined"
+    if capture.created:
+        return "stored"
+    return "merged" if wish == MERGE else "ignored"
 
 
 def _verdict(capture: Capture) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Numbers about the running service, for Prometheus."""

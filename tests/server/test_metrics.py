@@ -1,0 +1,109 @@
+"""The metrics of several workers add up, also after one of them was killed."""
+
+import os
+import re
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
+
+from conftest import NewLead
+from servers import Server, at_once, free_port
+from webhook_receiver import Receiver
+
+WORKERS = 4
+
+
+@pytest.fixture(scope="module")
+def metrics_port() -> int:
+    """The port of the metrics."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[Server]:
+    """A service of four workers with metrics."""
+    environ = {"METRICS_PORT": str(metrics_port), "WEB_CONCURRENCY": str(WORKERS), "WEBHOOK_ALLOW_PRIVATE": "on"}
+    shared = Server(environ, tmp_path_factory.mktemp("server"))
+    shared.until(r"Booting worker with pid: (\d+)", WORKERS)
+    yield shared
+    shared.quit()
+    print(*shared.lines, sep="\n")  # noqa: T201  # see run_log.py
+
+
+def scrape(port: int) -> dict[tuple[str, ...], float]:
+    """The value of each sample, by its name and the values of its labels."""
+    text = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics").data.decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(sample.name, *(label for _, label in sorted(sample.labels.items()))): sample.value for sample in samples}
+
+
+def requests(port: int) -> dict[tuple[str, ...], float]:
+    """How many requests there were, by method, route and status."""
+    return {key[1:]: number for key, number in scrape(port).items() if key[0] == "leadapi_requests_total"}
+
+
+def test_the_metrics_of_workers_add_up(server: Server, metrics_port: int, new_lead: NewLead) -> None:
+    leads = [new_lead() for _ in range(20)]
+
+    def load(_: int) -> Counter[tuple[str, ...]]:
+        counted = Counter[tuple[str, ...]]()
+        for lead in leads:
+            counted["POST", "/leads", str(server.post("/leads", json=lead).status)] += 1
+            counted["GET", "/leads/<id:lead_id>", str(server.get("/leads/1").status)] += 1
+            counted["GET", "unmatched", str(server.get("/nowhere").status)] += 1
+        return counted
+
+    sent = sum(at_once(4, load), Counter[tuple[str, ...]]())
+    assert requests(metrics_port) == sent
+    # A worker that counted something is killed. Another one takes its place, and counts.
+    counts = re.findall(r"(\d+)", " ".join(server.until(r"Booting worker with pid: (\d+)", WORKERS)))
+    server.with_each_worker(WORKERS, lambda: server.get("/nowhere"))
+    sent["GET", "unmatched", "404"] += WORKERS
+    os.kill(int(counts[0]), signal.SIGKILL)
+    server.until(r"Booting worker with pid: (\d+)", WORKERS + 1)
+    sent += load(0)
+
+    assert requests(metrics_port) == sent
+    found = scrape(metrics_port)
+    assert found["leadapi_captures_total", "created"] == len(leads)
+    assert found["leadapi_captures_total", "duplicate"] == 4 * len(leads)
+    # The killed worker uses no thread any more.
+    assert found["leadapi_threads_busy",] == 0
+
+
+def test_attempts_to_deliver_are_counted(server: Server, metrics_port: int, new_lead: NewLead) -> None:
+    receiver = Receiver(lambda _: 204 if len(receiver.received) < 2 else 503)
+    made = server.post("/destinations", json={"kind": "webhook", "url": receiver.url}).json()
+    for _ in range(3):
+        server.post("/leads", json=new_lead())
+    receiver.until(3)
+    server.until('"delivery.failed"')
+    receiver.close()
+    server.pool.request("DELETE", f"/destinations/{made['id']}")
+
+    found = scrape(metrics_port)
+    assert found["leadapi_deliveries_total", "delivered"] == 2
+    assert found["leadapi_deliveries_total", "retried"] >= 1
+    assert found["leadapi_deliveries_total", "failed"] == 0
+
+
+def test_their_port_has_nothing_else(server: Server, metrics_port: int) -> None:
+    assert urllib3.request("GET", f"http://127.0.0.1:{metrics_port}/leads").status == 404
+    assert server.get("/metrics").status == 404
+
+
+def test_their_folder_goes_with_the_service(tmp_path: Path) -> None:
+    server = Server({"METRICS": "on"}, tmp_path)
+    places = [Path("/dev/shm"), Path(tempfile.gettempdir())]
+    (file,) = [found for place in places for found in place.glob(f"leadapi-metrics-*/counter_{server.process.pid}.db")]
+
+    server.stop()
+
+    assert not file.parent.exists()
+    print(*server.lines, sep="\n")  # noqa: T201  # see run_log.py
