@@ -102,7 +102,13 @@ def compose() -> Json:
 def test_only_the_profile_starts_more_than_the_service(compose: Json) -> None:
     profiles = {name: service.get("profiles") for name, service in compose["services"].items()}
 
-    assert profiles == {"leadapi": None, "migrate": ["postgres"], "postgres": ["postgres"]}
+    assert profiles == {
+        "leadapi": None,
+        "migrate": ["postgres"],
+        "postgres": ["postgres"],
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
     assert compose["services"]["leadapi"]["depends_on"] == {
         "migrate": {"condition": "service_completed_successfully", "required": False}
     }
@@ -131,7 +137,17 @@ def test_the_data_is_in_a_volume_and_the_service_on_the_local_port_8000(compose:
     assert service["ports"] == ["127.0.0.1:8000:8000"]
     assert arguments("EXPOSE") == [str(config.load({}).port)] == ["8000"]
     for each in compose["services"].values():
-        assert {volume.partition(":")[0] for volume in each["volumes"]} <= set(compose["volumes"])
+        sources = {volume.partition(":")[0] for volume in each["volumes"]}
+        folders = {source for source in sources if source.startswith("./")}
+        assert sources - folders <= set(compose["volumes"])
+        assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+def test_what_watches_the_service_is_on_local_ports_and_changes_no_file_of_the_checkout(compose: Json) -> None:
+    for name in ("prometheus", "grafana"):
+        service = compose["services"][name]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert all(volume.endswith(":ro") for volume in service["volumes"] if volume.startswith("./"))
 
 
 @pytest.mark.parametrize("name", ["leadapi", "migrate"])
