@@ -150,11 +150,18 @@ def test_an_old_backup_is_told(app: Flask, tmp_path: Path, name: str, age: timed
     assert examine(app, "--backups", str(folder))["backups"][0] == status
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda _: None], ids=["empty", "no folder", "missing"])
-def test_a_missing_backup_is_told(app: Flask, tmp_path: Path, make: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [(Path.mkdir, "has no backup"), (Path.touch, "cannot be read"), (lambda _: None, "cannot be read")],
+    ids=["empty", "no folder", "missing"],
+)
+def test_a_missing_backup_is_told(app: Flask, tmp_path: Path, make: Callable[[Path], None], fault: str) -> None:
     make(tmp_path / "backups")
 
-    assert examine(app, "--backups", str(tmp_path / "backups"))["backups"][0] == "failed"
+    status, detail = examine(app, "--backups", str(tmp_path / "backups"))["backups"]
+
+    assert status == "failed"
+    assert fault in detail
 
 
 # --- the database --------------------------------------------------------------------------------
@@ -165,7 +172,7 @@ def test_a_postgresql_that_is_down_is_told(make_app: MakeApp) -> None:
 
     assert list(checks)[-1] == "database"
     assert checks["database"][0] == "failed"
-    assert "Connection refused" in checks["database"][1]
+    assert re.match(r"The database does not answer \(.*Connection refused", checks["database"][1])
     assert "secret" not in checks["database"][1]
 
 
@@ -183,7 +190,7 @@ def test_a_file_that_is_no_database_is_told(make_app: MakeApp, tmp_path: Path) -
     app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/leads.db")
     (tmp_path / "leads.db").write_bytes(b"no database" * 1000)
 
-    assert "file is not a database" in examine(app)["database"][1]
+    assert "The database does not answer (file is not a database)." in examine(app)["database"][1]
 
 
 @pytest.mark.one_database

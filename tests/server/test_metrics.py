@@ -1,7 +1,6 @@
 """The metrics of several workers add up, also after one of them was killed."""
 
 import os
-import re
 import signal
 import tempfile
 from collections import Counter
@@ -43,6 +42,12 @@ def scrape(port: int) -> dict[tuple[str, ...], float]:
     return {(sample.name, *(label for _, label in sorted(sample.labels.items()))): sample.value for sample in samples}
 
 
+def files(name: str) -> list[Path]:
+    """The files with this name in which processes keep metrics."""
+    places = [Path("/dev/shm"), Path(tempfile.gettempdir())]
+    return [file for place in places for file in place.glob(f"leadapi-metrics-*/{name}")]
+
+
 def requests(port: int) -> dict[tuple[str, ...], float]:
     """How many requests there were, by method, route and status."""
     return {key[1:]: number for key, number in scrape(port).items() if key[0] == "leadapi_requests_total"}
@@ -62,10 +67,10 @@ def test_the_metrics_of_workers_add_up(server: Server, metrics_port: int, new_le
     sent = sum(at_once(4, load), Counter[tuple[str, ...]]())
     assert requests(metrics_port) == sent
     # A worker that counted something is killed. Another one takes its place, and counts.
-    counts = re.findall(r"(\d+)", " ".join(server.until(r"Booting worker with pid: (\d+)", WORKERS)))
+    workers = server.until(r"Booting worker with pid: (\d+)", WORKERS)
     server.with_each_worker(WORKERS, lambda: server.get("/nowhere"))
     sent["GET", "unmatched", "404"] += WORKERS
-    os.kill(int(counts[0]), signal.SIGKILL)
+    os.kill(int(workers[0]), signal.SIGKILL)
     server.until(r"Booting worker with pid: (\d+)", WORKERS + 1)
     sent += load(0)
 
@@ -73,8 +78,10 @@ def test_the_metrics_of_workers_add_up(server: Server, metrics_port: int, new_le
     found = scrape(metrics_port)
     assert found["leadapi_captures_total", "created"] == len(leads)
     assert found["leadapi_captures_total", "duplicate"] == 4 * len(leads)
-    # The killed worker uses no thread any more.
+    # The killed worker uses no thread and no connection any more.
     assert found["leadapi_threads_busy",] == 0
+    assert files(f"gauge_livesum_{workers[0]}.db") == []
+    assert files(f"gauge_livesum_{workers[1]}.db") != []
 
 
 def test_attempts_to_deliver_are_counted(server: Server, metrics_port: int, new_lead: NewLead) -> None:
@@ -100,8 +107,7 @@ def test_their_port_has_nothing_else(server: Server, metrics_port: int) -> None:
 
 def test_their_folder_goes_with_the_service(tmp_path: Path) -> None:
     server = Server({"METRICS": "on"}, tmp_path)
-    places = [Path("/dev/shm"), Path(tempfile.gettempdir())]
-    (file,) = [found for place in places for found in place.glob(f"leadapi-metrics-*/counter_{server.process.pid}.db")]
+    (file,) = files(f"counter_{server.process.pid}.db")
 
     server.stop()
 
