@@ -87,7 +87,6 @@ class Dispatcher:
         self._is_stopping = threading.Event()
         self._slots = Slots(pace.slots)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        # Called with the outcome of each attempt that has ended.
         self._count: Callable[[str], None] | None = app.extensions.get("count_attempt")
         # With the processor time that the attempts took.
         self._ended: SimpleQueue[tuple[Job, list[Attempt], float]] = SimpleQueue()

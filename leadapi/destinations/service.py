@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from leadapi import storage
 from leadapi.config import Settings
-from leadapi.destinations import chat, email, queue, retention, webhook
+from leadapi.destinations import chat, email, inspection, outcomes, queue, retention, webhook
 from leadapi.destinations.errors import (
     DestinationDisabled,
     DestinationFixed,
@@ -21,12 +21,8 @@ from leadapi.destinations.errors import (
     HeadersRefused,
     SecretMissing,
 )
-from leadapi.destinations.inspection import backlog as backlog  # noqa: PLC0414  # other features import these from here
-from leadapi.destinations.inspection import kinds_in_use as kinds_in_use  # noqa: PLC0414  # see above
-from leadapi.destinations.inspection import neglected as neglected  # noqa: PLC0414  # see above
 from leadapi.destinations.kinds import Kind
 from leadapi.destinations.models import Destination
-from leadapi.destinations.outcomes import OUTCOMES as OUTCOMES  # noqa: PLC0414  # see above
 from leadapi.destinations.queue import DeliveryPage
 from leadapi.destinations.representations import DestinationPage, ShownDestination, shown
 from leadapi.events import service as events
@@ -43,6 +39,9 @@ MOST_HEADERS = 10
 ROTATION_TIME = timedelta(hours=24)
 SECRET_BYTES = 32
 NOTIFY_EMAIL = "NOTIFY_EMAIL"
+# For features that watch deliveries.
+OUTCOMES, backlog = outcomes.OUTCOMES, inspection.backlog
+kinds_in_use, neglected = inspection.kinds_in_use, inspection.neglected
 
 _destinations = Destination.metadata.tables["destinations"]
 _this = _destinations.c.id == bindparam("destination_id")
@@ -244,10 +243,9 @@ def _values(changes: Mapping[str, Any], kind: str, settings: Settings) -> dict[s
     values: dict[str, Any] = {}
     if "url" in changes:
         values["url"] = KINDS[kind].check(changes["url"], settings)
-    for name in ("events", "sources"):
-        if name in changes:
-            given = changes[name]
-            values[name] = None if given is None else _json(list(dict.fromkeys(given)))
+    for name in changes.keys() & {"events", "sources"}:
+        given = changes[name]
+        values[name] = None if given is None else _json(list(dict.fromkeys(given)))
     if "description" in changes:
         values["description"] = changes["description"]
     return values
