@@ -64,9 +64,6 @@ def test_people_get_a_table(app: Flask) -> None:
     assert re.fullmatch(r"settings +ok +All settings are valid\.", lines[0])
 
 
-# --- settings ------------------------------------------------------------------------------------
-
-
 def test_all_faults_of_the_settings_are_told() -> None:
     said = CliRunner().invoke(with_settings(PORT="x", AUTH="maybe"), ["doctor", "--json"])
 
@@ -105,9 +102,6 @@ def test_probable_mistakes_are_warnings(make_app: MakeApp, database_url: str) ->
     assert "AUTH=off with ENV=production" in checks["settings"][1]
     # Each of two workers counts on its own.
     assert checks["rate_limits"][0] == "warning"
-
-
-# --- this machine --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("limit", "status"), [("LEAST_BYTES", "failed"), ("LOW_BYTES", "warning")])
@@ -162,9 +156,6 @@ def test_a_missing_backup_is_told(app: Flask, tmp_path: Path, make: Callable[[Pa
 
     assert status == "failed"
     assert fault in detail
-
-
-# --- the database --------------------------------------------------------------------------------
 
 
 def test_a_postgresql_that_is_down_is_told(make_app: MakeApp) -> None:
@@ -275,9 +266,6 @@ def test_a_clock_unlike_the_database_s_is_told(make_app: MakeApp, postgres: Post
     postgres.execute(f"ALTER DATABASE {make_url(url).database} SET search_path = public, pg_catalog")
 
     assert examine(make_app(DATABASE_URL=url))["clock"][0] == status
-
-
-# --- destinations --------------------------------------------------------------------------------
 
 
 def test_mail_without_its_settings_is_told(make_app: MakeApp, database_url: str) -> None:
