@@ -11,6 +11,7 @@ from leadapi.destinations.deliver import deliver_command
 from leadapi.destinations.views import blp as destinations
 from leadapi.doctor.cli import app_without_settings, doctor_command
 from leadapi.idempotency import decorator as idempotency
+from leadapi.inbox import site as inbox
 from leadapi.keys import guard
 from leadapi.keys.cli import commands as keys_commands
 from leadapi.leads import openapi as leads_openapi
@@ -79,4 +80,5 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     rest.register_blueprint(forms)
     rest.register_blueprint(destinations)
     rest.register_blueprint(health.blp)
+    inbox.init_app(app, settings)
     return app

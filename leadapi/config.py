@@ -56,6 +56,7 @@ class Settings:
     max_body_bytes: int
     auth: bool
     public_capture: bool
+    inbox: bool
     idempotency_hours: int
     cors_origins: tuple[str, ...]
     redirect_urls: tuple[str, ...]
@@ -135,6 +136,7 @@ class SettingsSchema(Schema):
     MAX_BODY_BYTES = WholeNumber(1024, 1024**3, load_default=1024**2)
     AUTH = Switch(load_default=None)
     PUBLIC_CAPTURE = Switch(load_default="on")
+    INBOX = Switch(load_default="on")
     IDEMPOTENCY_HOURS = WholeNumber(1, 8760, load_default=24)
     CORS_ORIGINS = Origins(load_default=NONE)
     REDIRECT_URLS = Urls(load_default=NONE)

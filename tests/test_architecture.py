@@ -31,11 +31,13 @@ TOP_LEVEL = {
 # are features.
 LAYERS = [
     {"__init__", "errors", "gunicorn", "health"},
+    {"inbox"},
     {"<feature>"},
     {"limits", "server", "web"},
     {"storage"},
     {"config", "config_fields", "logs"},
 ]
+FEATURES = LAYERS.index({"<feature>"})
 # Features may import these modules of other features.
 SHOWN = {"errors", "schemas", "service"}
 # Views may also import these modules of other features: decorators, and values of the request.
@@ -77,7 +79,7 @@ def test_the_visible_top_level_is_the_promised_one() -> None:
 
 def layer(part: str) -> int:
     """The number of the layer that a folder or module of the package is in; 0 is the top."""
-    return next((number for number, parts in enumerate(LAYERS) if part in parts), 1)
+    return next((number for number, parts in enumerate(LAYERS) if part in parts), FEATURES)
 
 
 def test_imports_go_down() -> None:
@@ -90,7 +92,7 @@ def test_imports_go_down() -> None:
             if other[0] == own[0] or (path.name == "env.py" and other[0] == "storage"):
                 continue
             assert layer(own[0]) <= layer(other[0]), f"{name} is above {relative(path)}"
-            if layer(own[0]) == layer(other[0]) == 1:
+            if layer(own[0]) == layer(other[0]) == FEATURES:
                 shown = SHOWN_TO_VIEWS if own[1] in ("decorator", "traps", "views") else SHOWN
                 assert other[1] in shown, f"{relative(path)} imports {name}"
 
@@ -108,6 +110,16 @@ def test_no_two_folders_import_each_other() -> None:
 
     for own, others in reached.items():
         assert not [other for other in others - {own} if own in reached.get(other, ())], own
+
+
+def test_the_inbox_uses_services_and_has_no_sql_but_for_its_sessions() -> None:
+    for path in sorted((PACKAGE / "inbox").glob("*.py")):
+        names = set(imports(path))
+        assert not [name for name in names if set(name.split(".")[2:-1]) & {"models", "queries", "views"}] or (
+            path.stem == "sessions"
+        ), relative(path)
+        if path.stem not in ("models", "sessions"):
+            assert not [name for name in names if name.startswith(("sqlalchemy", "leadapi.storage."))], relative(path)
 
 
 def test_http_stays_above_the_service() -> None:
@@ -153,7 +165,8 @@ def test_every_operation_says_all_it_can_answer(make_app: MakeApp) -> None:
     app = make_app(DATABASE_URL="sqlite://")
     document = app.test_client().get("/openapi.json").json
     assert document is not None
-    served = {"docs", "api-docs"}
+    # The pages for people are in no document.
+    served = {"docs", "api-docs", "inbox"}
     routes = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()

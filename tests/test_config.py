@@ -33,6 +33,7 @@ def test_every_setting_has_a_default(folder: Path) -> None:
         max_body_bytes=1048576,
         auth=False,
         public_capture=True,
+        inbox=True,
         idempotency_hours=24,
         cors_origins=(),
         redirect_urls=(),
@@ -66,8 +67,7 @@ def test_every_setting_can_be_given(folder: Path) -> None:
             "WEB_CONCURRENCY": "8",
             "THREADS": "2",
             "MAX_BODY_BYTES": "65536",
-            "AUTH": "off",
-            "PUBLIC_CAPTURE": "off",
+            **dict.fromkeys(["AUTH", "PUBLIC_CAPTURE", "INBOX"], "off"),
             "IDEMPOTENCY_HOURS": "48",
             "CORS_ORIGINS": "https://www.example.com, HTTP://[::1]:3000,http://localhost:8080,https://www.example.com",
             "TRUSTED_PROXIES": "2",
@@ -92,8 +92,8 @@ def test_every_setting_can_be_given(folder: Path) -> None:
     )
     assert (settings.env, settings.log_level, settings.auto_migrate) == ("production", "WARNING", True)
     assert (settings.host, settings.port, settings.web_concurrency, settings.threads) == ("0.0.0.0", 80, 8, 2)
-    assert (settings.auth, settings.public_capture, settings.idempotency_hours) == (False, False, 48)
-    assert (settings.max_body_bytes, settings.trusted_proxies) == (65536, 2)
+    assert (settings.auth, settings.public_capture, settings.inbox) == (False, False, False)
+    assert (settings.max_body_bytes, settings.trusted_proxies, settings.idempotency_hours) == (65536, 2, 48)
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_capture] == [(5, 1), (100, 3600)]
     assert [(limit.amount, limit.get_expiry()) for limit in settings.rate_limit_api] == [(600, 60)]
     assert settings.redis_url == "rediss://:secret@redis.example.com:6380/1"

@@ -19,9 +19,10 @@ from leadapi.keys.service import OPERATOR, Caller, StoredKey
 from leadapi.limits.policies import charging_failure
 from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
 from leadapi.web.openapi import Document, marks_of
-from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, Requirement, requirement_of
+from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, SESSION_BLUEPRINTS, Requirement, requirement_of
 
 NOBODY = Caller(None, frozenset())
+UNGUARDED = (*OPEN_BLUEPRINTS, *SESSION_BLUEPRINTS)
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class Guard:
 
     def _read_requirement(self, endpoint: str, method: str) -> Requirement:
         # Browsers send OPTIONS without a key (Fetch, 4.9), and no view runs.
-        if method == "OPTIONS" or endpoint.partition(".")[0] in OPEN_BLUEPRINTS:
+        if method == "OPTIONS" or endpoint.partition(".")[0] in UNGUARDED:
             return OPEN
         view: Any = getattr(self._app.view_functions[endpoint], "view_class", None)
         function = getattr(view, "get" if method == "HEAD" else method.lower(), None)

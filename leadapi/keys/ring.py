@@ -1,21 +1,16 @@
 """Validates keys, with a cache of a few seconds before the database."""
 
-import hmac
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from leadapi.keys import service
 from leadapi.keys.errors import KeyRefused
-from leadapi.keys.service import StoredKey
+from leadapi.keys.service import StoredKey, check_key
 from leadapi.keys.texts import KeyText, read_key
 
 # A query for each request would cost more than all other checks. A revoked key stays valid for this long.
 REMEMBERED_SECONDS = 5.0
 MOST_REMEMBERED = 1000
-
-# The hash to compare the secret of an unknown key with.
-NO_HASH = bytes(32)
 
 
 @dataclass
@@ -41,7 +36,7 @@ class KeyRing:
         seen = self._seen.get(given.key_id) if given else None
         if given is None or seen is None:
             raise KeyRefused("unknown")
-        key = _checked(given, seen.key)
+        key = check_key(given, seen.key)
         return key if time.monotonic() < seen.until else self._read(given)
 
     def identify(self, text: str) -> StoredKey:
@@ -53,7 +48,7 @@ class KeyRing:
         if given is None:
             raise KeyRefused("malformed")
         seen = self._seen.get(given.key_id)
-        return _checked(given, seen.key) if seen and time.monotonic() < seen.until else self._read(given)
+        return check_key(given, seen.key) if seen and time.monotonic() < seen.until else self._read(given)
 
     def take_due_use(self, key_id: str) -> bool:
         """Whether the caller is to record the use of this key. At most one caller is, until the key is read again."""
@@ -64,22 +59,9 @@ class KeyRing:
         return True
 
     def _read(self, given: KeyText) -> StoredKey:
-        key = service.find_key(given)
+        key = service.find_key(given.key_id)
         if key is not None:
             if len(self._seen) >= MOST_REMEMBERED:
                 self._seen.clear()
             self._seen[key.key_id] = _Seen(key, time.monotonic() + self._remembered_seconds, key.use_is_due)
-        return _checked(given, key)
-
-
-def _checked(given: KeyText, key: StoredKey | None) -> StoredKey:
-    """The stored key, if the given one is it and valid now."""
-    # Compared in any case, so that an unknown id takes no less time.
-    is_secret = hmac.compare_digest(given.secret_hash, key.secret_hash if key else NO_HASH)
-    if key is None or not is_secret:
-        raise KeyRefused("unknown")
-    if key.revoked:
-        raise KeyRefused("revoked", given.key_id)
-    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
-        raise KeyRefused("expired", given.key_id)
-    return key
+        return check_key(given, key)

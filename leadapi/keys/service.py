@@ -1,6 +1,7 @@
-"""API keys: create, list, revoke and look up; and the caller that a key stands for."""
+"""API keys: create, list, revoke, look up and check; and the caller that a key stands for."""
 
-from collections.abc import Iterable, Sequence
+import hmac
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 
 from leadapi import storage
-from leadapi.keys.errors import KeyUnknown
+from leadapi.keys.errors import KeyRefused, KeyUnknown
 from leadapi.keys.models import ApiKey
-from leadapi.keys.texts import KeyText, make_key
+from leadapi.keys.texts import KeyText, make_key, read_key
 
 # Only admin includes other scopes: a key with `write` cannot read.
 SCOPES = {
@@ -25,10 +26,12 @@ ALL = frozenset(SCOPES)
 USE_NOTED_EVERY = timedelta(minutes=1)
 USE_PATIENCE_SECONDS = 0.1
 
+# The hash to compare the secret of an unknown key with.
+NO_HASH = bytes(32)
+
 _keys = ApiKey.metadata.tables["api_keys"]
-_find = select(_keys.c.secret_hash, _keys.c.scopes, _keys.c.expires_at, _keys.c.revoked_at, _keys.c.last_used_at).where(
-    _keys.c.id == bindparam("key_id")
-)
+_find = select(_keys).where(_keys.c.id == bindparam("key_id"))
+_names = select(_keys.c.id, _keys.c.name).where(_keys.c.id.in_(bindparam("ids", expanding=True)))
 # A request that is storing the last use of the same key at this moment does so for this one, too.
 _note_use = (
     update(_keys)
@@ -87,12 +90,23 @@ class StoredKey:
     """A key as the database has it."""
 
     key_id: str
+    name: str
     secret_hash: bytes
     scopes: frozenset[str]
     expires_at: datetime | None
     revoked: bool
     # Whether the time of last use should be stored: see `note_use`.
     use_is_due: bool
+
+    def check(self) -> None:
+        """Do nothing if the key is valid now.
+
+        :raises KeyRefused: it is revoked or expired.
+        """
+        if self.revoked:
+            raise KeyRefused("revoked", self.key_id)
+        if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
+            raise KeyRefused("expired", self.key_id)
 
 
 @dataclass(frozen=True)
@@ -139,21 +153,54 @@ def revoke_key(key_id: str) -> None:
             raise KeyUnknown
 
 
-def find_key(text: KeyText) -> StoredKey | None:
-    """The key that is stored under the public id of `text`; None if there is none."""
+def find_key(key_id: str) -> StoredKey | None:
+    """The key with this public id, valid or not; None if there is none."""
     with storage.read() as connection:
-        row = connection.execute(_find, {"key_id": text.key_id}).one_or_none()
+        row = connection.execute(_find, {"key_id": key_id}).one_or_none()
     if row is None:
         return None
     scopes = frozenset(row.scopes.split())
     return StoredKey(
-        key_id=text.key_id,
+        key_id=key_id,
+        name=row.name,
         secret_hash=row.secret_hash,
         scopes=ALL if "admin" in scopes else scopes,
         expires_at=row.expires_at,
         revoked=row.revoked_at is not None,
         use_is_due=row.last_used_at is None or row.last_used_at < datetime.now(UTC) - USE_NOTED_EVERY,
     )
+
+
+def check_key(given: KeyText, key: StoredKey | None) -> StoredKey:
+    """The stored key, if the given one is it and valid now.
+
+    :raises KeyRefused: it is not.
+    """
+    # Compared in any case, so that an unknown id takes no less time.
+    is_secret = hmac.compare_digest(given.secret_hash, key.secret_hash if key else NO_HASH)
+    if key is None or not is_secret:
+        raise KeyRefused("unknown")
+    key.check()
+    return key
+
+
+def identify_key(text: str) -> StoredKey:
+    """The key with this text, read from the database.
+
+    :raises KeyRefused: it is not valid now.
+    """
+    given = read_key(text)
+    if given is None:
+        raise KeyRefused("malformed")
+    return check_key(given, find_key(given.key_id))
+
+
+def name_keys(ids: Collection[str]) -> Mapping[str, str]:
+    """The names of keys, by id; revoked and expired ones too."""
+    if not ids:
+        return {}
+    with storage.read() as connection:
+        return {row.id: row.name for row in connection.execute(_names, {"ids": sorted(ids)})}
 
 
 def note_use(key_id: str) -> None:

@@ -20,12 +20,12 @@ from leadapi.leads.event_schemas import LeadEventPageSchema, LeadNotedEventSchem
 from leadapi.leads.fields import LeadCursor
 from leadapi.leads.representations import ShownLead
 from leadapi.leads.service import LeadPage
-from leadapi.leads.transfer import exports
+from leadapi.leads.transfer.downloads import download
 from leadapi.quarantine import traps
 from leadapi.storage import Transaction
 from leadapi.web import forms, problems
 from leadapi.web.addresses import public_url
-from leadapi.web.api import Blueprint, accepted, next_link
+from leadapi.web.api import Blueprint, next_link
 from leadapi.web.fields import NoArgsSchema
 from leadapi.web.negotiation import (
     APPLIED,
@@ -103,7 +103,7 @@ class LeadExportView(MethodView):
     @blp.refuses(406, 422, 500, 503)
     def get(self, args: dict[str, Any]) -> Response:
         """Download all leads that match"""
-        return _download(**args)
+        return download(**args)
 
 
 @blp.route("/batch")
@@ -281,17 +281,3 @@ def _page(page: LeadPage) -> Response:
     body = f'{{"total":{page.total},"items":[{",".join(page.items)}]}}'
     link = next_link(page.next_after and LeadCursor.encode_position(page.next_after))
     return Response(body, 200, link, mimetype="application/json")
-
-
-def _download(*, format: str | None = None, bom: str = "0", **args: Any) -> Response:  # noqa: A002  # the parameter's public name
-    """A file that is written while it is sent."""
-    media_type = accepted(exports.MEDIA_TYPES, format)
-    extension = exports.MEDIA_TYPES[media_type]
-    export = service.export_leads(file_format=extension, **args)
-    response = Response(
-        exports.WRITERS[extension](export.chunks, bom=bom == "1"),
-        mimetype=media_type,
-        headers={"Content-Disposition": f"attachment; filename=leads.{extension}"},
-    )
-    response.call_on_close(export.close)
-    return response

@@ -11,6 +11,8 @@ from leadapi.config import Settings
 
 # These keep their slash: the relative links of /docs/ would lead elsewhere, so it redirects to /docs.
 WITH_SLASH = ("/", "/docs/")
+# The key of the WSGI environment that says whether the path had a slash at its end.
+SLASH_REMOVED = "leadapi.slash_removed"
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -32,6 +34,15 @@ def public_url(path: str, query: Mapping[str, str] | None = None) -> str:
     return f"{base or request.script_root}{path}{suffix}"
 
 
+def relative_url(path: str) -> str:
+    """A reference to a path of this service, relative to the URL of the request, for a page or a redirect.
+
+    It fits behind every proxy, also one that removes a prefix which the service does not know.
+    """
+    depth = request.path.count("/") - 1 + (SLASH_REMOVED in request.environ)
+    return "../" * depth + path.removeprefix("/")
+
+
 def _normalizing(wsgi_app: WSGIApplication, prefix: str) -> Any:
     """Middleware that removes the prefix and one slash at the end of the path.
 
@@ -50,6 +61,7 @@ def _normalizing(wsgi_app: WSGIApplication, prefix: str) -> Any:
             path = f"/.{path}"
         elif path.endswith("/") and not path.endswith("//") and path not in WITH_SLASH:
             path = path[:-1]
+            environ[SLASH_REMOVED] = True
         environ["PATH_INFO"] = path
         return wsgi_app(environ, start_response)
 

@@ -15,6 +15,8 @@ class Requirement(NamedTuple):
 OPEN = Requirement(None)
 # The blueprints of the documentation. It holds no leads and is the same for every caller.
 OPEN_BLUEPRINTS = ("docs", "api-docs")
+# The blueprints that find out by themselves who is calling.
+SESSION_BLUEPRINTS = ("inbox",)
 
 
 def requirement_of(marks: Mapping[str, Any]) -> Requirement:

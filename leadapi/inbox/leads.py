@@ -1,0 +1,82 @@
+"""The list of leads: filtered, page by page, and as a file."""
+
+from typing import Any, NamedTuple
+
+import orjson
+from flask import Blueprint, Response, current_app, make_response, request
+
+from leadapi.config import Settings
+from leadapi.inbox import visits
+from leadapi.inbox.reading import given, read_query
+from leadapi.inbox.rendering import render
+from leadapi.inbox.schemas import FILTERS, LeadExportQuerySchema, LeadListQuerySchema
+from leadapi.leads import service
+from leadapi.leads.fields import LeadCursor
+from leadapi.leads.schemas import STATUSES
+from leadapi.leads.transfer.downloads import download
+
+PAGE = 50
+NEWEST_FIRST = "-id"
+# Wider than any line on a screen.
+LONGEST_LINE = 300
+
+blp = Blueprint("leads", __name__)
+
+
+class ListedLead(NamedTuple):
+    """A lead as a line of the list."""
+
+    fields: dict[str, Any]
+    # The first line of the message.
+    line: str
+    is_unseen: bool
+
+
+@blp.get("")
+def show_list() -> Response:
+    """The newest leads, or an older page of them."""
+    args = read_query(LeadListQuerySchema, sort=NEWEST_FIRST)
+    chosen = {name: value for name, value in given().items() if name in FILTERS}
+    page = service.list_leads(limit=PAGE, **args)
+    found = [orjson.loads(json) for json in page.items]
+    visit = visits.look(max((lead["id"] for lead in found), default=0), at_all=not chosen and "after" not in args)
+    counts = {status: service.list_leads(limit=1, status=status).total for status in STATUSES}
+    response = make_response(
+        render(
+            "leads.html",
+            section="leads",
+            leads=[ListedLead(lead, _first_line(lead["message"]), lead["id"] > visit.base) for lead in found],
+            total=page.total,
+            # Those of the other filters would have to be counted one by one.
+            statuses=STATUSES,
+            counts=counts if chosen.keys() <= {"status"} else {},
+            new=counts["new"],
+            chosen=chosen,
+            is_empty=not page.total and not chosen,
+            is_first="after" not in args,
+            next_page=LeadCursor.encode_position(page.next_after) if page.next_after else None,
+            erased=request.args.get("erased", type=int),
+            **(_first_steps() if not page.total and not chosen else {}),
+        )
+    )
+    visit.remember(response)
+    return response
+
+
+@blp.get("/export")
+def export() -> Response:
+    """The leads that the list shows, as a file for a spreadsheet."""
+    args = read_query(LeadExportQuerySchema, sort=NEWEST_FIRST, format="csv", bom="1")
+    return download(**args)
+
+
+def _first_line(message: str | None) -> str:
+    lines = (message or "").strip().splitlines()
+    return lines[0][:LONGEST_LINE] if lines else ""
+
+
+def _first_steps() -> dict[str, Any]:
+    """What somebody needs to send the first lead."""
+    settings: Settings = current_app.extensions["settings"]
+    base = settings.public_url or request.url_root.rstrip("/")
+    return {"url": f"{base}/leads", "needs_key": settings.auth and not settings.public_capture}

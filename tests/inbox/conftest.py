@@ -1,0 +1,32 @@
+"""Fixtures of the tests of the inbox."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from conftest import MakeApp, make_key
+
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+LogIn = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def guarded(make_app: MakeApp, database_url: str) -> Flask:
+    """An app that asks for keys."""
+    return make_app(DATABASE_URL=database_url, AUTH="on", THREADS="4")
+
+
+@pytest.fixture
+def log_in(guarded: Flask) -> LogIn:
+    """Make a browser that has logged in with a new key."""
+
+    def make(*scopes: str) -> FlaskClient:
+        browser = guarded.test_client()
+        response = browser.post("/inbox/login", data={"key": make_key(guarded, *scopes)}, headers=OWN)
+        assert response.status_code == 303, response.text
+        return browser
+
+    return make

@@ -1,0 +1,208 @@
+"""Login, sessions and logout."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from conftest import MakeApp, make_key
+from inbox.conftest import OWN, LogIn
+from leadapi import storage
+from leadapi.keys import service as keys
+from leadapi.storage import db
+
+
+def log_in(client: FlaskClient, key: str, **fields: str) -> tuple[int, str | None]:
+    """The status of a login, and where it leads to."""
+    response = client.post("/inbox/login", data={"key": key, **fields}, headers=OWN)
+    return response.status_code, response.headers.get("Location")
+
+
+def test_a_key_is_exchanged_for_a_session(guarded: Flask) -> None:
+    client = guarded.test_client()
+    key = make_key(guarded, "read")
+
+    before = client.get("/inbox")
+    response = client.post("/inbox/login", data={"key": f" {key}\n"}, headers=OWN)
+
+    assert (before.status_code, before.headers["Location"]) == (303, "inbox/login")
+    assert (response.status_code, response.headers["Location"]) == (303, "../inbox")
+    (cookie,) = response.headers.getlist("Set-Cookie")
+    assert cookie.startswith("leadapi=")
+    assert {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
+    assert "Secure" not in cookie
+    assert client.get("/inbox").status_code == 200
+    # Neither the key nor the token is stored, and the key is not in the cookie.
+    token = cookie.partition(";")[0].partition("=")[2]
+    with guarded.app_context(), db.engine.connect() as connection:
+        (row,) = connection.execute(text("SELECT * FROM inbox_sessions")).all()
+    assert len(row.token_hash) == 32
+    assert token.encode() not in bytes(row.token_hash)
+    assert key[16:] not in cookie
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("settings", "base_url"),
+    [({"PUBLIC_URL": "https://leads.example.com"}, "http://localhost"), ({}, "https://localhost")],
+    ids=["PUBLIC_URL", "https"],
+)
+def test_the_cookie_is_secure_where_the_service_is(
+    make_app: MakeApp, database_url: str, settings: dict[str, str], base_url: str
+) -> None:
+    app = make_app(DATABASE_URL=database_url, AUTH="on", **settings)
+
+    response = app.test_client().post(
+        "/inbox/login", data={"key": make_key(app, "read")}, headers=OWN, base_url=base_url
+    )
+
+    (cookie,) = response.headers.getlist("Set-Cookie")
+    assert cookie.startswith("__Host-leadapi=")
+    assert {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+
+
+def test_what_is_no_key_for_the_inbox_is_refused_in_words(guarded: Flask) -> None:
+    client = guarded.test_client()
+    expired = make_key(guarded, "read", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    revoked = make_key(guarded, "admin")
+    with guarded.app_context():
+        keys.revoke_key(revoked.split("_")[1])
+
+    for key in ("", "lk_nonsense", expired, revoked, expired[:-1] + "x"):
+        response = client.post("/inbox/login", data={"key": key}, headers=OWN)
+        assert (response.status_code, "not a valid key" in response.text) == (403, True)
+        assert "Set-Cookie" not in response.headers
+    for scope in ("capture", "write"):
+        response = client.post("/inbox/login", data={"key": make_key(guarded, scope)}, headers=OWN)
+        assert (response.status_code, "cannot read leads" in response.text) == (403, True)
+        assert "Set-Cookie" not in response.headers
+
+
+def test_a_login_leads_to_the_page_that_was_asked_for_and_never_elsewhere(guarded: Flask) -> None:
+    client = guarded.test_client()
+    key = make_key(guarded, "read")
+
+    asked = client.get("/inbox/leads/7?saved=note")
+    assert asked.headers["Location"] == "../../inbox/login?next=/inbox/leads/7?saved%3Dnote"
+    assert (
+        'name="next" value="/inbox/leads/7?saved=note"'
+        in client.get("/inbox/login?next=/inbox/leads/7?saved%3Dnote").text
+    )
+
+    assert log_in(client, key, next="/inbox/leads/7?saved=note") == (303, "../inbox/leads/7?saved=note")
+    for page in (
+        "https://evil.example/inbox",
+        "//evil.example/inbox",
+        "/\\evil.example/inbox",
+        "/inbox/../leads",
+        "/inbox//evil.example",
+        "/inboxes",
+        "/leads",
+        "/inbox/\r\nX: y",
+        "javascript:alert(1)",
+        f"/inbox/{'x' * 3000}",
+    ):
+        status, location = log_in(client, key, next=page)
+        assert (status, location in ("../inbox", "../inbox//evil.example")) == (303, True), page
+
+
+def test_a_session_ends_with_its_key(guarded: Flask, log_in: LogIn) -> None:
+    browser = log_in("read")
+    assert browser.get("/inbox").status_code == 200
+
+    with guarded.app_context():
+        (key,) = keys.list_keys()
+        keys.revoke_key(key.id)
+
+    assert browser.get("/inbox").status_code == 303
+
+
+def test_a_session_ends_after_twelve_hours(guarded: Flask, log_in: LogIn) -> None:
+    browser = log_in("read")
+    _age_sessions(guarded)
+
+    assert browser.get("/inbox").status_code == 303
+
+    # The next login deletes what has expired.
+    log_in("read")
+    assert _count_sessions(guarded) == 1
+
+
+def test_a_session_ends_on_logout_in_every_tab(guarded: Flask, log_in: LogIn) -> None:
+    browser = log_in("read")
+    (cookie,) = [cookie for cookie in [browser.get_cookie("leadapi")] if cookie]
+
+    response = browser.post("/inbox/logout", headers=OWN)
+
+    assert (response.status_code, response.headers["Location"]) == (303, "../inbox/login")
+    assert _count_sessions(guarded) == 0
+    browser.set_cookie("leadapi", cookie.value)
+    assert browser.get("/inbox").status_code == 303
+
+
+def test_a_cookie_that_nobody_issued_opens_nothing(guarded: Flask) -> None:
+    client = guarded.test_client()
+
+    for value in ("", "x", "ä", "lk_" + "0" * 60, make_key(guarded, "admin")):
+        client.set_cookie("leadapi", value)
+        assert client.get("/inbox").status_code == 303
+
+
+def test_a_key_in_a_header_opens_nothing(guarded: Flask) -> None:
+    response = guarded.test_client().get("/inbox", headers={"X-API-Key": make_key(guarded, "admin")})
+
+    assert response.status_code == 303
+
+
+@pytest.mark.one_database
+def test_tries_are_limited(make_app: MakeApp, database_url: str) -> None:
+    app = make_app(DATABASE_URL=database_url, ENV="production", RATE_LIMIT_API="2/minute")
+    client = app.test_client()
+    key = make_key(app, "read")
+
+    assert log_in(client, key)[0] == 303
+    assert [log_in(client, f"lk_{number}")[0] for number in range(3)] == [403, 403, 429]
+    response = client.post("/inbox/login", data={"key": key}, headers=OWN)
+    assert response.status_code == 429
+    assert response.mimetype == "text/html"
+    assert response.headers["Retry-After"]
+
+
+def test_everybody_may_open_the_inbox_where_no_key_is_asked_for(client: FlaskClient) -> None:
+    assert client.get("/inbox").status_code == 200
+    response = client.get("/inbox/login")
+    assert (response.status_code, response.headers["Location"]) == (303, "../inbox")
+
+
+@pytest.mark.one_database
+def test_there_is_no_inbox_where_it_is_off(make_app: MakeApp) -> None:
+    client = make_app(DATABASE_URL="sqlite://", INBOX="off").test_client()
+
+    for path in ("/inbox", "/inbox/login", "/inbox/assets/inbox.css"):
+        response = client.get(path)
+        assert (response.status_code, response.mimetype) == (404, "application/problem+json")
+
+
+def test_the_last_use_of_a_key_is_recorded_at_the_login(guarded: Flask, log_in: LogIn) -> None:
+    log_in("read")
+
+    with guarded.app_context():
+        (key,) = keys.list_keys()
+    assert key.last_used_at is not None
+
+
+def _age_sessions(app: Flask) -> None:
+    with app.app_context(), storage.write() as tx:
+        tx.execute(text("UPDATE inbox_sessions SET expires_at = :time"), {"time": _stored(storage.now())})
+
+
+def _stored(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S.%f}"
+
+
+def _count_sessions(app: Flask) -> int:
+    with app.app_context(), db.engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM inbox_sessions")).scalar_one())
