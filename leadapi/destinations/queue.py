@@ -1,4 +1,4 @@
-"""The deliveries of a destination: listed, replayed, and added for a test.
+"""The deliveries of a destination or a lead: listed, replayed, and added for a test.
 
 Triggers add the deliveries of real events (migrations/delivery_triggers.py), dispatchers send them (dispatcher.py).
 """
@@ -26,13 +26,14 @@ from sqlalchemy import (
 
 from leadapi import storage
 from leadapi.destinations.errors import DeliveryMissing, NotReplayable
-from leadapi.destinations.models import DELIVERED, DUE, FAILED, Delivery
+from leadapi.destinations.models import DELIVERED, DUE, FAILED, Delivery, Destination
 from leadapi.events import service as events
 
 # How many deliveries a transaction replays at most.
 REPLAYED_AT_ONCE = 1000
 
 deliveries = Delivery.metadata.tables["deliveries"]
+_destinations = Destination.metadata.tables["destinations"]
 # The states are literals, because the partial index of due deliveries is used only if the statement contains its
 # condition.
 is_due: ColumnElement[bool] = deliveries.c.state == literal_column(f"'{DUE}'")
@@ -54,6 +55,25 @@ _SHOWN = (
     deliveries.c.excerpt,
 )
 _show = select(*_SHOWN).where(_one)
+_of_lead = (
+    select(
+        deliveries.c.id,
+        deliveries.c.destination_id,
+        _destinations.c.kind,
+        _destinations.c.description,
+        deliveries.c.type,
+        deliveries.c.state,
+        case((is_due, deliveries.c.due_at)).label("next_attempt_at"),
+        deliveries.c.last_attempt_at,
+        deliveries.c.status,
+        deliveries.c.error,
+    )
+    .join(_destinations, _destinations.c.id == deliveries.c.destination_id)
+    # By the events, because deliveries have no index on their lead.
+    .where(deliveries.c.event_id.in_(events.of_lead))
+    .order_by(deliveries.c.id.desc())
+    .limit(bindparam("limit"))
+)
 _make_due: dict[str, Any] = {"state": DUE, "due_at": bindparam("now"), "lease": None}
 _replay = update(deliveries).where(_one, deliveries.c.state.in_((DELIVERED, FAILED))).values(_make_due)
 _failed = (
@@ -116,6 +136,13 @@ def show_delivery(destination_id: int, delivery_id: int) -> dict[str, Any]:
     """
     with storage.read() as connection:
         return _shown(connection, destination_id, delivery_id)
+
+
+def list_deliveries_of_lead(lead_id: int, *, limit: int) -> list[dict[str, Any]]:
+    """The last deliveries of what happened to a lead, newest first, each with its destination, but without its URL."""
+    with storage.read() as connection:
+        rows = connection.execute(_of_lead, {"lead_id": lead_id, "limit": limit}).all()
+    return [dict(row._mapping) for row in rows]
 
 
 def last_deliveries(connection: Connection, destination_ids: Collection[int]) -> dict[int, Row[Any]]:

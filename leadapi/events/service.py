@@ -42,6 +42,8 @@ _ranks = (
     .subquery()
 )
 _prune = delete(events).where(events.c.id.in_(select(_ranks.c.id).where(_ranks.c.rank > MOST_REPEATED)))
+# The ids of the events of a lead, as part of another statement.
+of_lead = select(events.c.id).where(events.c.lead_id == bindparam("lead_id"))
 _count = select(func.count()).select_from(events).where(events.c.lead_id == bindparam("lead_id"))
 _data = select(events.c.data).where(
     events.c.lead_id == bindparam("lead_id"),

@@ -1,9 +1,12 @@
 """What the pages of the inbox accept: queries and forms. Fields are those of the API."""
 
-from marshmallow import EXCLUDE
+from typing import Any
+
+from marshmallow import EXCLUDE, ValidationError, fields, validate, validates_schema
 
 from leadapi.leads.fields import LeadCursor
-from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema
+from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, Status
+from leadapi.web.fields import MAX_ID, BodySchema, Cursor, Integer, Note
 
 
 class LeadListQuerySchema(LeadFilterArgsSchema):
@@ -24,3 +27,32 @@ class LeadExportQuerySchema(LeadExportArgsSchema):
 
 # The parameters that choose leads.
 FILTERS = tuple(name for name in LeadFilterArgsSchema().fields if name != "sort")
+
+
+class StateFormSchema(BodySchema):
+    """The state that a form was shown with: the tag of the lead, and its last event."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    if_match = fields.String(required=True)
+    seen = Integer(0, MAX_ID, required=True)
+
+
+class LeadFormSchema(StateFormSchema):
+    """A new status, a note, or both."""
+
+    status = Status()
+    note = Note(5000)
+
+    @validates_schema
+    def require_something(self, form: dict[str, Any], **kwargs: Any) -> None:
+        """Refuse a form without content."""
+        if not form.keys() & {"status", "note"}:
+            raise ValidationError("Write something.", "note")
+
+
+class EraseFormSchema(StateFormSchema):
+    """The confirmation of an erasure."""
+
+    confirmed = fields.String(required=True, validate=validate.Equal("yes"))

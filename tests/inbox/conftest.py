@@ -1,6 +1,8 @@
 """Fixtures of the tests of the inbox."""
 
+import re
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from flask import Flask
@@ -30,3 +32,14 @@ def log_in(guarded: Flask) -> LogIn:
         return browser
 
     return make
+
+
+def fields_of(html: str) -> dict[str, str]:
+    """The hidden fields that a form of a lead sends along."""
+    return dict(re.findall(r'<input type="hidden" name="(if_match|seen)" value="([^"]*)">', html))
+
+
+def as_text(html: str) -> str:
+    """The text of a page."""
+    without_inline = re.sub("</?(bdi|del|ins|strong|span)[^>]*>", "", html)
+    return " ".join(unescape(re.sub("<[^>]+>", " ", without_inline)).split())

@@ -1,0 +1,188 @@
+"""The inbox in Chromium: by keyboard alone, without a script, and judged by axe-core."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from conftest import MARKER, Json, Serve
+from servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.one_database
+
+DEMO = {
+    "full_name": f"{MARKER} Ada",
+    "email": f"{MARKER}.ada@example.com",
+    "company": "Engines",
+    "message": "I would like a demo.\nSoon.",
+    "source": "landing-page",
+    "attributes": {"phone": "+1 555 0100"},
+}
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """A service with three leads."""
+    server = serve(DATABASE_URL="sqlite:///./leads.db")
+    for number in range(2):
+        store(server, DEMO | {"full_name": f"{MARKER} {number}", "email": f"{MARKER}.{number}@example.com"})
+    store(server, DEMO)
+    return server
+
+
+def store(server: Server, lead: Json) -> None:
+    assert server.post("/leads", lead).status == 201
+
+
+@pytest.fixture(params=[False, True], ids=["keyboard", "no script"])
+def plain_page(request: pytest.FixtureRequest, browser: "Browser") -> Iterator["Page"]:
+    """A page of a browser with and without scripts."""
+    with browser.new_context(java_script_enabled=not request.param) as context:
+        yield context.new_page()
+
+
+def press_until(page: "Page", name: str) -> None:
+    """Press Tab until the control with this name has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.locator("*:focus").count() and name in page.locator("*:focus").inner_text():
+            return
+    raise AssertionError(f"Tab does not reach {name}")
+
+
+def test_every_task_can_be_done_by_keyboard_alone_and_without_a_script(server: Server, plain_page: "Page") -> None:
+    page = plain_page
+    page.goto(f"{server.url}/inbox")
+    page.keyboard.press("Tab")
+    assert page.locator("*:focus").inner_text() == "Skip to content"
+
+    press_until(page, f"{MARKER} Ada")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name=f"{MARKER} Ada").wait_for()
+    press_until(page, "Lost")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Called her")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_text("Note added.").wait_for()
+    press_until(page, "Contacted")
+    page.keyboard.press("Enter")
+    page.get_by_text("Marked contacted.").wait_for()
+    press_until(page, "Undo")
+    page.keyboard.press("Enter")
+    page.get_by_text("Marked new.").wait_for()
+    press_until(page, "Erase this lead")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Erase this lead?").wait_for()
+    while not page.locator("input:focus").count():
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    press_until(page, "Erase for good")
+    page.keyboard.press("Enter")
+    page.get_by_text("was erased.").wait_for()
+
+    assert server.get("/leads").json()["total"] == 2
+
+
+def test_the_keys_move_open_and_explain(server: Server, page: "Page") -> None:
+    page.goto(f"{server.url}/inbox")
+    focused = page.locator("*:focus")
+
+    page.keyboard.press("j")
+    assert focused.inner_text() == f"{MARKER} Ada"
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    assert focused.inner_text() == f"{MARKER} 1"
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name=f"{MARKER} 1").wait_for()
+    page.keyboard.press("s")
+    assert focused.inner_text() == "New"
+    # In a field, letters are letters.
+    page.get_by_label("Note").focus()
+    page.keyboard.type("j?k")
+    assert page.get_by_label("Note").input_value() == "j?k"
+
+
+def test_the_address_can_be_copied(server: Server, page: "Page") -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{server.url}/inbox/leads/3")
+
+    page.get_by_role("button", name="Copy address").click()
+    page.get_by_role("button", name="Copied").wait_for()
+
+    assert page.evaluate("navigator.clipboard.readText()") == DEMO["email"]
+
+
+def test_the_list_refreshes_itself_and_keeps_the_focus(server: Server, page: "Page") -> None:
+    page.clock.install()
+    page.goto(f"{server.url}/inbox")
+    page.keyboard.press("j")
+    store(server, DEMO | {"full_name": f"{MARKER} Grace", "email": f"{MARKER}.grace@example.com"})
+
+    with page.expect_response("**/inbox"):
+        page.clock.fast_forward(31_000)
+    page.get_by_role("link", name=f"{MARKER} Grace").wait_for()
+
+    assert page.title() == "(4) Leads · leadapi"
+    assert page.locator("*:focus").inner_text() == f"{MARKER} Ada"
+    assert page.get_by_text("Unseen").count() == 1
+
+
+PATHS = [
+    "/inbox",
+    "/inbox?source=landing-page&status=new",
+    "/inbox?source=nowhere",
+    "/inbox/leads/1",
+    "/inbox/leads/1?saved=status-note",
+    "/inbox/leads/1/erase",
+    "/inbox/leads/99",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(server: Server, browser: "Browser", scheme: str, width: int) -> None:
+    server.pool.request("PATCH", "/leads/1", json={"status": "lost", "attributes": {"phone": "2"}})
+    with browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}) as context:  # type: ignore[arg-type]  # a literal
+        page = context.new_page()
+        for path in PATHS:
+            page.goto(server.url + path)
+            results = Axe().run(page)
+            assert results.violations_count == 0, f"{path}: {results.generate_report()}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_axe_finds_nothing_at_the_door_and_in_an_empty_inbox(serve: Serve, page: "Page") -> None:
+    guarded = serve(DATABASE_URL="sqlite:///./guarded.db", AUTH="on")
+    empty = serve(DATABASE_URL="sqlite:///./empty.db")
+
+    for url in (f"{guarded.url}/inbox/login", f"{empty.url}/inbox"):
+        page.goto(url)
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+
+
+def test_nothing_moves_where_motion_is_unwanted(server: Server, page: "Page") -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{server.url}/inbox/leads/1")
+
+    durations = page.locator("*").evaluate_all("all => all.map(each => getComputedStyle(each).transitionDuration)")
+    assert set(durations) == {"0s"}
+
+
+def test_a_page_of_twice_the_size_needs_no_sideways_scrolling(server: Server, browser: "Browser") -> None:
+    # 200 % on a screen of 1280 pixels is as narrow as 640.
+    with browser.new_context(viewport={"width": 640, "height": 400}, device_scale_factor=2) as context:
+        page = context.new_page()
+        for path in PATHS:
+            page.goto(server.url + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 640, path
