@@ -88,6 +88,24 @@ def test_a_lead_can_be_captured_from_the_documentation(site: tuple[str, Server],
     assert status.inner_text().startswith("201")
 
 
+def test_the_inbox_works_below_the_prefix(site: tuple[str, Server], page: "Page") -> None:
+    url, service = site
+    service.post("/leads", {"full_name": f"{MARKER} Ada", "email": f"{MARKER}@example.com"})
+
+    page.goto(f"{url}/leadapi/inbox/")
+    page.get_by_role("link", name=f"{MARKER} Ada").click()
+    page.get_by_label("Note").fill("Called her")
+    page.get_by_role("button", name="Contacted").click()
+    page.get_by_text("Marked contacted. Note added.").wait_for()
+    page.get_by_role("link", name="← Leads").click()
+    page.get_by_role("link", name="Contacted 1").click()
+
+    assert page.url == f"{url}/leadapi/inbox?status=contacted"
+    assert page.get_by_role("link", name=f"{MARKER} Ada").is_visible()
+    # The style is loaded.
+    assert page.locator(".badge").first.evaluate("badge => getComputedStyle(badge).borderRadius") == "16px"
+
+
 @pytest.mark.parametrize("enctype", ENCTYPES)
 def test_a_form_on_a_page_without_a_charset_keeps_a_name_whole_and_is_answered_in_german(
     site: tuple[str, Server], page: "Page", enctype: str
