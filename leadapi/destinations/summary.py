@@ -32,7 +32,7 @@ class Summary:
     :param name: the name of the person; empty if the lead was erased.
     :param text: what the person wrote, or the text of a note.
     :param fields: the other fields and the attributes, each with its label.
-    :param link: the URL of the lead; None if it has none.
+    :param link: the URL of the lead, in the inbox if there is one; None if it has none.
     """
 
     kind: str
@@ -66,6 +66,7 @@ def summarize(message: Message, settings: Settings, most: int | None = None) -> 
     ]
     fields += [*_fitting(attributes, most), ("Time", f"{message.time:%Y-%m-%d %H:%M} UTC")]
     is_stored = message.type not in (events.ERASED, events.TEST)
+    page = "inbox/leads" if settings.inbox else "leads"
     return Summary(
         kind=HEADLINES.get(message.type, message.type),
         name=_line(lead.get("full_name") or f"lead {lead['id']}"),
@@ -73,7 +74,7 @@ def summarize(message: Message, settings: Settings, most: int | None = None) -> 
         text=_CONTROL.sub(" ", (text or "").replace("\r\n", "\n").replace("\r", "\n")).strip(),
         fields=tuple((_line(label), _line(str(value))) for label, value in fields),
         source=_line(lead["source"]) if lead.get("source") else None,
-        link=f"{settings.public_url}/leads/{lead['id']}" if settings.public_url and is_stored else None,
+        link=f"{settings.public_url}/{page}/{lead['id']}" if settings.public_url and is_stored else None,
     )
 
 

@@ -15,8 +15,8 @@ from leadapi.leads.fields import LeadCursor
 from leadapi.leads.schemas import STATUSES
 from leadapi.leads.transfer.downloads import download
 
-PAGE = 50
-NEWEST_FIRST = "-id"
+# How the list is read, whatever the URL says.
+PAGE = {"limit": "50", "offset": "0", "sort": "-id"}
 # Wider than any line on a screen.
 LONGEST_LINE = 300
 
@@ -35,9 +35,9 @@ class ListedLead(NamedTuple):
 @blp.get("")
 def show_list() -> Response:
     """The newest leads, or an older page of them."""
-    args = read_query(LeadListQuerySchema, sort=NEWEST_FIRST)
+    args = read_query(LeadListQuerySchema, **PAGE)
     chosen = {name: value for name, value in given().items() if name in FILTERS}
-    page = service.list_leads(limit=PAGE, **args)
+    page = service.list_leads(**args)
     found = [orjson.loads(json) for json in page.items]
     visit = visits.look(max((lead["id"] for lead in found), default=0), at_all=not chosen and "after" not in args)
     counts = {status: service.list_leads(limit=1, status=status).total for status in STATUSES}
@@ -66,7 +66,7 @@ def show_list() -> Response:
 @blp.get("/export")
 def export() -> Response:
     """The leads that the list shows, as a file for a spreadsheet."""
-    args = read_query(LeadExportQuerySchema, sort=NEWEST_FIRST, format="csv", bom="1")
+    args = read_query(LeadExportQuerySchema, sort=PAGE["sort"], format="csv", bom="1")
     return download(**args)
 
 

@@ -4,18 +4,15 @@ from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields, validate, validates_schema
 
-from leadapi.leads.fields import LeadCursor
-from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, Status
-from leadapi.web.fields import MAX_ID, BodySchema, Cursor, Integer, Note
+from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, LeadListArgsSchema, Status
+from leadapi.web.fields import MAX_ID, BodySchema, Integer, Note
 
 
-class LeadListQuerySchema(LeadFilterArgsSchema):
+class LeadListQuerySchema(LeadListArgsSchema):
     """The filters of the list, and where its page begins."""
 
     class Meta:
         unknown = EXCLUDE
-
-    after = LeadCursor()
 
 
 class LeadExportQuerySchema(LeadExportArgsSchema):

@@ -56,7 +56,7 @@ def test_a_room_gets_a_few_lines(receiver: Receiver) -> None:
     assert sent["topic"] == "sales"
     assert sent["title"] == "New lead: Ann Lee (landing-page)"
     assert sent["message"] == (
-        "Lee & Sons · ann@example.com\nHello,\nwe need 40 licences.\nhttps://leads.example.com/leads/12"
+        "Lee & Sons · ann@example.com\nHello,\nwe need 40 licences.\nhttps://leads.example.com/inbox/leads/12"
     )
 
 
@@ -72,7 +72,7 @@ def test_a_service_without_titles_gets_all_in_one_text(receiver: Receiver) -> No
         "Lee & Sons · ann@example.com",
         "Hello,",
         "we need 40 licences.",
-        "https://leads.example.com/leads/12",
+        "https://leads.example.com/inbox/leads/12",
     ]
 
 

@@ -46,13 +46,21 @@ def test_people_get_the_lead_as_text_and_as_html(mailbox: Mailbox, new_settings:
         "Hello,\n\nwe need <40> licences.\nBest, María\n\n"
         "Company: Lee & Sons <b>\nSource: landing-page\nutm_source: news & more\n"
         "page: https://www.example.com/?a=1&b=2\nTime: 2026-02-28 10:00 UTC\n\n"
-        "https://leads.example.com/leads/12\n\nReply to this mail to answer María Lee.\n"
+        "https://leads.example.com/inbox/leads/12\n\nReply to this mail to answer María Lee.\n"
     )
     html = part(mail, "html")
     assert "Hello,<br><br>we need &lt;40&gt; licences.<br>Best, María" in html
     assert "Lee &amp; Sons &lt;b&gt;" in html
-    assert 'href="https://leads.example.com/leads/12"' in html
+    assert 'href="https://leads.example.com/inbox/leads/12"' in html
     assert 'href="mailto:maria%40b%C3%BCcher.example"' in html
+
+
+def test_without_an_inbox_the_link_leads_to_the_api() -> None:
+    settings = mail_settings("smtp://h", PUBLIC_URL="https://leads.example.com", INBOX="off")
+
+    mail = email.compose(["sales@example.com"], [MESSAGE], settings)
+
+    assert "\nhttps://leads.example.com/leads/12\n" in part(mail, "plain")
 
 
 @pytest.mark.parametrize("width", [320, 390, 1200])
@@ -154,7 +162,7 @@ def test_the_subject_says_what_happened(changes: dict[str, Any], subject: str, l
     )
 
     assert mail["Subject"] == subject
-    assert ("https://leads.example.com/leads/12" in part(mail, "plain")) is link
+    assert ("https://leads.example.com/inbox/leads/12" in part(mail, "plain")) is link
     assert ("Status: qualified" in part(mail, "plain")) is (
         changes["type"] == "lead.updated" if "type" in changes else False
     )
