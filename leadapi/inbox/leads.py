@@ -45,7 +45,10 @@ def show_list() -> Response:
         render(
             "leads.html",
             section="leads",
-            leads=[ListedLead(lead, _first_line(lead["message"]), lead["id"] > visit.base) for lead in found],
+            leads=[
+                ListedLead(lead, _first_line(lead["message"]), visit is not None and lead["id"] > visit.base)
+                for lead in found
+            ],
             total=page.total,
             # Those of the other filters would have to be counted one by one.
             statuses=STATUSES,
@@ -59,7 +62,8 @@ def show_list() -> Response:
             **(_first_steps() if not page.total and not chosen else {}),
         )
     )
-    visit.remember(response)
+    if visit:
+        visit.remember(response)
     return response
 
 

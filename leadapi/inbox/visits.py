@@ -36,14 +36,16 @@ class Visit:
         response.set_cookie(COOKIE, value, max_age=KEPT, httponly=True, samesite="Lax", secure=request.is_secure)
 
 
-def look(newest: int, *, at_all: bool) -> Visit:
-    """The visit that this request belongs to.
+def look(newest: int, *, at_all: bool) -> Visit | None:
+    """The visit that this request belongs to; None before the first look at all leads.
 
     :param newest: the largest id on the page.
     :param at_all: whether the page is the first one of all leads. On other pages nothing new is seen.
     """
     now = int(storage.now().timestamp())
     found = _shape.fullmatch(request.cookies.get(COOKIE, ""))
+    if not found and not at_all:
+        return None
     # The first visit marks nothing, because everything would be new.
     visit = Visit(*map(int, found.groups())) if found else Visit(newest, newest, now)
     if now - visit.at > PAUSE.total_seconds():

@@ -87,7 +87,9 @@ def test_leads_since_the_last_visit_are_marked(
         )
 
     stored_lead(full_name=f"{MARKER} One")
-    # Of the first visit, nothing is new.
+    stored_lead(full_name=f"{MARKER} Lost", source="elsewhere")
+    # Of the first visit, nothing is new, even if it begins at a filter.
+    assert client.get(f"/inbox?source={MARKER}-page").status_code == 200
     assert unseen() == []
     stored_lead(full_name=f"{MARKER} Two")
     # What arrives during a visit stays marked until its end.
