@@ -17,7 +17,10 @@ from leadapi.web.addresses import relative_url
 
 ASSETS = ("inbox.css", "inbox.js", "inbox.svg")
 # The entries of the navigation: the endpoint, the name in the texts, and the scope that a caller needs.
-NAVIGATION = (("inbox.leads.show_list", "leads", "read"),)
+NAVIGATION = (
+    ("inbox.leads.show_list", "leads", "read"),
+    ("inbox.quarantine.show_list", "quarantine", "read"),
+)
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields, validate, validates_schema
+from webargs.fields import DelimitedList
 
 from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, LeadListArgsSchema, Status
-from leadapi.web.fields import MAX_ID, BodySchema, Integer, Note
+from leadapi.web.fields import MAX_ID, ArgsSchema, BodySchema, Cursor, Integer, Note
 
 
 class LeadListQuerySchema(LeadListArgsSchema):
@@ -24,6 +25,21 @@ class LeadExportQuerySchema(LeadExportArgsSchema):
 
 # The parameters that choose leads.
 FILTERS = tuple(name for name in LeadFilterArgsSchema().fields if name != "sort")
+
+
+class CaughtQuerySchema(ArgsSchema):
+    """Where a page of the quarantine begins."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    after = Cursor()
+
+
+class DiscardFormSchema(BodySchema):
+    """The entries of the quarantine to be thrown away."""
+
+    ids = DelimitedList(Integer(1, MAX_ID), required=True, validate=validate.Length(1, 100))
 
 
 class StateFormSchema(BodySchema):

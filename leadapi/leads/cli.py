@@ -50,7 +50,7 @@ def quarantined() -> None:
 def list_quarantined(limit: int) -> None:
     """List what the traps caught in the last 30 days, newest first."""
     schema.require_current()
-    show_table(COLUMNS, map(_row, quarantine.list_caught(limit=limit)))
+    show_table(COLUMNS, map(_row, quarantine.list_caught(limit=limit).items))
 
 
 @quarantined.command()

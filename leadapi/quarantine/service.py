@@ -1,12 +1,12 @@
 """The quarantine: keeps items for 30 days, so that an operator can inspect and release them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, func, insert, select, update
 
 from leadapi import storage
 from leadapi.idempotency import service as idempotency
@@ -24,6 +24,8 @@ MOST_PURGED = 50
 
 _items = QuarantinedLead.metadata.tables["quarantine"]
 _insert = insert(_items)
+_chosen = select(_items.c.id).where(_items.c.id.in_(bindparam("ids", expanding=True)))
+_chosen = _chosen.order_by(_items.c.id).with_for_update()
 _of_addresses = select(_items.c.id).where(_items.c.email_key.in_(bindparam("email_keys", expanding=True)))
 _since = _items.c.created_at > bindparam("since")
 _most: BindParameter[int] = bindparam("most")
@@ -40,6 +42,8 @@ _page = (
     .order_by(_items.c.id.desc())
     .limit(bindparam("limit"))
 )
+_page_after = _page.where(_items.c.id < bindparam("after"))
+_count = select(func.count()).select_from(_items).where(_since)
 _one = (
     select(_items.c.lead)
     .where(_items.c.id == bindparam("id"), _since)
@@ -57,6 +61,16 @@ class Caught:
     reason: str
     # The values that were sent, by field name.
     lead: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CaughtPage:
+    """Some of the items, newest first, and how many there are in all."""
+
+    total: int
+    items: list[Caught]
+    # The id after which the next page begins; None on the last page.
+    next_after: int | None
 
 
 @dataclass(frozen=True)
@@ -86,11 +100,29 @@ def add(tx: Connection, items: Sequence[NewQuarantinedLead]) -> None:
         _remove(tx, doomed, **values)
 
 
-def list_caught(*, limit: int) -> list[Caught]:
-    """The newest items of the quarantine, newest first."""
+def list_caught(*, limit: int, after: int | None = None) -> CaughtPage:
+    """A page of the quarantine, newest first.
+
+    :param limit: how many, at most.
+    :param after: the id after which the page begins.
+    """
+    # One row more than asked for tells whether there is a next page.
+    values = {"limit": limit + 1, "since": storage.now() - KEPT}
     with storage.read() as connection:
-        rows = connection.execute(_page, {"limit": limit, "since": storage.now() - KEPT}).all()
-    return [Caught(row.id, row.created_at, row.reason, orjson.loads(row.lead)) for row in rows]
+        if after is None:
+            rows = connection.execute(_page, values).all()
+        else:
+            rows = connection.execute(_page_after, values | {"after": after}).all()
+        total = connection.execute(_count, values).scalar_one()
+    items = [Caught(row.id, row.created_at, row.reason, orjson.loads(row.lead)) for row in rows[:limit]]
+    return CaughtPage(total, items, items[-1].id if len(rows) > limit else None)
+
+
+@storage.retries_deadlocks
+def discard(ids: Collection[int]) -> int:
+    """Delete items, and return how many of them were there."""
+    with storage.write() as tx:
+        return _remove(tx, _chosen, ids=ids)
 
 
 def pop(tx: Connection, item_id: int) -> dict[str, Any]:
@@ -116,9 +148,10 @@ def change_address(tx: Connection, before: str, after: str) -> None:
     tx.execute(_change_address, {"before": before, "after": after})
 
 
-def _remove(tx: Connection, doomed: Select[Any], **values: Any) -> None:
-    """Delete items, and the responses stored for idempotency keys that show them."""
+def _remove(tx: Connection, doomed: Select[Any], **values: Any) -> int:
+    """Delete items, and the responses stored for idempotency keys that show them; return how many items."""
     ids = tx.scalars(doomed, values).all()
     if ids:
         tx.execute(_delete, {"ids": ids})
         idempotency.erase_records(tx, *ids)
+    return len(ids)

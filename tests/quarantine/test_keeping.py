@@ -50,7 +50,7 @@ def test_it_is_kept_for_thirty_days(app: Flask, client: FlaskClient, new_lead: N
     # Some seconds less, so that the older one is still in its last day.
     write(app, "UPDATE quarantine SET created_at = :time", now() - timedelta(days=days, seconds=30 * (days - 29)))
     with app.app_context():
-        listed = [caught.id for caught in service.list_caught(limit=9)]
+        listed = [caught.id for caught in service.list_caught(limit=9).items]
 
     trap(client, new_lead())
 
