@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +20,7 @@ ASSETS = ("inbox.css", "inbox.js", "inbox.svg")
 NAVIGATION = (
     ("inbox.leads.show_list", "leads", "read"),
     ("inbox.quarantine.show_list", "quarantine", "read"),
+    ("inbox.numbers.show_numbers", "numbers", "read"),
 )
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -91,15 +92,16 @@ def age(value: str | datetime) -> str:
         return str(words.hours.format(number=seconds // HOUR))
     if seconds < 28 * DAY:
         return str(words.days.format(number=seconds // DAY))
-    return _date(moment(value))
+    return day(moment(value))
 
 
 def exact(value: str | datetime) -> str:
     """The date and time, to the minute."""
-    return f"{_date(moment(value))}, {moment(value):%H:%M} UTC"
+    return f"{day(moment(value))}, {moment(value):%H:%M} UTC"
 
 
-def _date(value: datetime) -> str:
+def day(value: date) -> str:
+    """The date."""
     return f"{value.day} {texts().months[value.month - 1]} {value.year}"
 
 

@@ -1,11 +1,14 @@
 """What the pages of the inbox accept: queries and forms. Fields are those of the API."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from marshmallow import EXCLUDE, ValidationError, fields, validate, validates_schema
 from webargs.fields import DelimitedList
 
+from leadapi.leads.fields import LeadCursor
 from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, LeadListArgsSchema, Status
+from leadapi.leads.stats.schemas import Zone
 from leadapi.web.fields import MAX_ID, ArgsSchema, BodySchema, Cursor, Integer, Note
 
 
@@ -25,6 +28,8 @@ class LeadExportQuerySchema(LeadExportArgsSchema):
 
 # The parameters that choose leads.
 FILTERS = tuple(name for name in LeadFilterArgsSchema().fields if name != "sort")
+# The numbers are those of so many days.
+PERIODS = (30, 365)
 
 
 class CaughtQuerySchema(ArgsSchema):
@@ -33,13 +38,23 @@ class CaughtQuerySchema(ArgsSchema):
     class Meta:
         unknown = EXCLUDE
 
-    after = Cursor()
+    after = LeadCursor()
 
 
 class DiscardFormSchema(BodySchema):
     """The entries of the quarantine to be thrown away."""
 
     ids = DelimitedList(Integer(1, MAX_ID), required=True, validate=validate.Length(1, 100))
+
+
+class NumbersQuerySchema(ArgsSchema):
+    """The period of the numbers, and the time zone of its days."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    days = fields.Integer(load_default=PERIODS[0], validate=validate.OneOf(PERIODS))
+    zone = Zone(data_key="tz", load_default=lambda: ZoneInfo("UTC"))
 
 
 class StateFormSchema(BodySchema):

@@ -1,0 +1,158 @@
+"""The page of numbers."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import TYPE_CHECKING
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import bindparam, text
+
+from conftest import MARKER, NewLead, Serve, StoredLead
+from inbox.conftest import LogIn, as_text
+from leadapi import storage
+from leadapi.inbox import numbers
+from leadapi.storage import UTCDateTime
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def move(app: Flask, lead_id: int, time: datetime) -> None:
+    """Let a lead have arrived at another time."""
+    statement = text("UPDATE leads SET created_at = :time WHERE id = :id")
+    with app.app_context(), storage.write() as tx:
+        tx.execute(statement.bindparams(bindparam("time", type_=UTCDateTime)), {"time": time, "id": lead_id})
+
+
+def day(time: datetime) -> str:
+    return f"{time.day} {time:%b} {time.year}"
+
+
+def figures(html: str) -> dict[str, str]:
+    """The number in each tile."""
+    return dict(re.findall(r'<dt>(.+?)</dt>\s*<dd class="figure">(.+?)</dd>', html))
+
+
+def rows(html: str, title: str) -> list[list[str]]:
+    """The cells of the table under a heading."""
+    (table,) = re.findall(f"(?s)<h2[^>]*>{title}</h2>.*?<tbody>(.*?)</tbody>", html)
+    # Without the share, which only screen readers read.
+    table = re.sub(r"<svg.*?</svg>|<span.*?</span>", "", table)
+    cells = [re.findall(r"(?s)<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("</tr>")[:-1]]
+    return [[unescape(re.sub("<[^>]+>", "", cell)) for cell in row if cell] for row in cells]
+
+
+def bars(html: str) -> dict[str, int]:
+    """The number of leads by day, as the chart shows it."""
+    return {day: int(count) for day, count in re.findall(r"<title>(\d[^<]+): (\d+)</title>", html)}
+
+
+def test_the_numbers_are_those_of_the_period(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
+    now = datetime.now(UTC)
+    statuses = ["new", "new", "converted", "converted", "converted", "lost", "new", "new"]
+    ages = [0, 0, 0, 29, 29, 5, 30, 400]
+    for number, (status, age) in enumerate(zip(statuses, ages, strict=True)):
+        lead = stored_lead(source=None if number == 0 else "page" if number % 2 else "mail")
+        client.patch(f"/leads/{lead['id']}", json={"status": status})
+        move(app, lead["id"], now - timedelta(days=age))
+
+    html = client.get("/inbox/numbers").text
+
+    assert figures(html) == {"Leads": "6", "Still new": "2", "Conversion": "75 %", "Per day": "0.2"}
+    assert "1 in the 30 days before (+500 %)" in html
+    assert "3 converted of 4" in html
+    assert rows(html, "By source") == [["page", "3", "1"], ["mail", "2", "2"], ["No source", "1", "0"]]
+    assert rows(html, "By status") == [
+        ["New", "2"],
+        ["Contacted", "0"],
+        ["Qualified", "0"],
+        ["Converted", "3"],
+        ["Lost", "1"],
+    ]
+    counts = {day(now): 3, day(now - timedelta(5)): 1, day(now - timedelta(29)): 2}
+    assert {key: count for key, count in bars(html).items() if count} == counts
+    assert len(bars(html)) == 30
+    assert [[key, str(count)] for key, count in bars(html).items()][::-1] == rows(html, "Leads per day")
+    assert figures(client.get("/inbox/numbers?days=365").text)["Leads"] == "7"
+
+
+def test_a_link_leads_to_the_leads_that_were_counted(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
+    recent = stored_lead(full_name=f"{MARKER} Recent", source="a & b")
+    move(app, stored_lead(source="a & b")["id"], datetime.now(UTC) - timedelta(days=31))
+
+    html = client.get("/inbox/numbers").text
+
+    links = [unescape(link) for link in re.findall(r'href="\.\./inbox(\?[^"]+created_from[^"]+)"', html)]
+    # Those that are still new, the source, and each status.
+    assert len(links) == 7
+    for link in links[:3]:
+        assert re.findall(r'data-row="(\d+)"', client.get(f"/inbox{link}").text) == [str(recent["id"])]
+
+
+def test_a_day_begins_at_midnight_of_the_zone(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
+    yesterday = datetime.now(UTC).replace(hour=23, minute=30) - timedelta(days=2)
+    move(app, stored_lead()["id"], yesterday)
+
+    utc = bars(client.get("/inbox/numbers").text)
+    berlin = client.get("/inbox/numbers?tz=Europe/Berlin").text
+
+    assert utc[day(yesterday)] == 1
+    assert bars(berlin)[day(yesterday + timedelta(days=1))] == 1
+    # The other period keeps the zone.
+    assert "numbers?days=365&amp;tz=Europe/Berlin" in berlin
+    assert "<option selected>Europe/Berlin</option>" in berlin
+
+
+def test_many_sources_are_put_together(
+    client: FlaskClient, stored_lead: StoredLead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbers, "MOST_SOURCES", 1)
+    for source in ("a", "b", "b", "c"):
+        stored_lead(source=source)
+
+    assert rows(client.get("/inbox/numbers").text, "By source") == [["b", "2", "0"], ["2 other sources", "2", "0"]]
+
+
+def test_without_leads_there_is_no_chart(client: FlaskClient) -> None:
+    html = client.get("/inbox/numbers").text
+
+    assert figures(html) == {"Leads": "0", "Still new": "0", "Conversion": "–", "Per day": "0.0"}
+    assert "No lead arrived in the last 30 days." in as_text(html)
+    assert "<svg" not in html
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("query", ["days=7", "days=x", "tz=Nowhere", "tz=../etc"])
+def test_other_periods_and_zones_are_refused(client: FlaskClient, query: str) -> None:
+    response = client.get(f"/inbox/numbers?{query}")
+
+    assert (response.status_code, response.mimetype) == (422, "text/html")
+
+
+@pytest.mark.one_database
+def test_a_zone_that_is_not_in_the_list_stays_chosen(client: FlaskClient) -> None:
+    assert "<option selected>CET</option>" in client.get("/inbox/numbers?tz=CET").text
+
+
+def test_a_reader_may_see_them(log_in: LogIn) -> None:
+    assert log_in("read").get("/inbox/numbers").status_code == 200
+
+
+@pytest.mark.one_database
+def test_the_zone_is_chosen_by_keyboard_and_the_table_opened(serve: Serve, page: "Page", new_lead: NewLead) -> None:
+    server = serve(DATABASE_URL="sqlite:///./leads.db")
+    server.post("/leads", json=new_lead())
+    page.goto(f"{server.url}/inbox/numbers")
+
+    page.get_by_label("Time zone").focus()
+    page.keyboard.type("Europe/Ber")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/numbers?days=30&tz=Europe%2FBerlin")
+    page.get_by_text("As a table").focus()
+    page.keyboard.press("Enter")
+
+    page.get_by_role("table", name="Leads per day").wait_for()
