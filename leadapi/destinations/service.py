@@ -102,6 +102,16 @@ def show_destination(destination_id: int) -> ShownDestination:
         return _shown(connection, destination_id)
 
 
+def find_setting(destination_id: int) -> str | None:
+    """The setting that a destination comes from; None if people manage it.
+
+    :raises DestinationMissing: there is no destination with this id.
+    """
+    with storage.read() as connection:
+        setting: str | None = _found(connection, _one, destination_id).setting
+    return setting
+
+
 def change_destination(destination_id: int, changes: Mapping[str, Any], *, settings: Settings) -> ShownDestination:
     """Change some fields of a destination.
 

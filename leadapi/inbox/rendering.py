@@ -21,6 +21,7 @@ NAVIGATION = (
     ("inbox.leads.show_list", "leads", "read"),
     ("inbox.quarantine.show_list", "quarantine", "read"),
     ("inbox.numbers.show_numbers", "numbers", "read"),
+    ("inbox.destinations.show_list", "destinations", "admin"),
 )
 
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -6,10 +6,11 @@ from zoneinfo import ZoneInfo
 from marshmallow import EXCLUDE, ValidationError, fields, validate, validates_schema
 from webargs.fields import DelimitedList
 
+from leadapi.destinations.schemas import DeliveryListArgsSchema
 from leadapi.leads.fields import LeadCursor
 from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, LeadListArgsSchema, Status
 from leadapi.leads.stats.schemas import Zone
-from leadapi.web.fields import MAX_ID, ArgsSchema, BodySchema, Cursor, Integer, Note
+from leadapi.web.fields import MAX_ID, ArgsSchema, BodySchema, Cursor, Integer, Note, PageArgsSchema
 
 
 class LeadListQuerySchema(LeadListArgsSchema):
@@ -30,6 +31,8 @@ class LeadExportQuerySchema(LeadExportArgsSchema):
 FILTERS = tuple(name for name in LeadFilterArgsSchema().fields if name != "sort")
 # The numbers are those of so many days.
 PERIODS = (30, 365)
+# Deliveries that failed within so many hours are sent again.
+REPLAYED_HOURS = (1, 24, 7 * 24, 30 * 24)
 
 
 class CaughtQuerySchema(ArgsSchema):
@@ -55,6 +58,26 @@ class NumbersQuerySchema(ArgsSchema):
 
     days = fields.Integer(load_default=PERIODS[0], validate=validate.OneOf(PERIODS))
     zone = Zone(data_key="tz", load_default=lambda: ZoneInfo("UTC"))
+
+
+class DestinationListQuerySchema(PageArgsSchema):
+    """Where a page of destinations begins."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class DeliveryListQuerySchema(DeliveryListArgsSchema):
+    """The state of deliveries, and where a page of them begins."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class ReplayFormSchema(BodySchema):
+    """For how long to look back for deliveries that failed."""
+
+    hours = fields.Integer(required=True, validate=validate.OneOf(REPLAYED_HOURS))
 
 
 class StateFormSchema(BodySchema):

@@ -7,7 +7,7 @@ import orjson
 from flask import Blueprint, Flask, Response, request, send_from_directory
 
 from leadapi.config import Settings
-from leadapi.inbox import access, lead, leads, numbers, quarantine, rendering
+from leadapi.inbox import access, destinations, lead, leads, numbers, quarantine, rendering
 from leadapi.web import problems
 
 PATH = "/inbox"
@@ -30,7 +30,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     inbox = Blueprint("inbox", __name__, url_prefix=PATH)
     inbox.before_request(access.admit)
     inbox.add_url_rule(f"/assets/<any({', '.join(rendering.ASSETS)}):name>", view_func=show_asset)
-    for area in (access.blp, leads.blp, lead.blp, quarantine.blp, numbers.blp):
+    for area in (access.blp, leads.blp, lead.blp, quarantine.blp, numbers.blp, destinations.blp):
         inbox.register_blueprint(area)
     app.register_blueprint(inbox)
     app.after_request(_finish)

@@ -1,0 +1,355 @@
+"""The pages of destinations."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+import pytest
+from destinations.conftest import URL, change_rows
+from flask import Flask
+from flask.testing import FlaskClient
+
+import run_log
+from conftest import MARKER, Json, MakeApp, Serve, StoredLead, body
+from inbox.conftest import OWN, LogIn, as_text
+from leadapi.inbox import destinations
+from webhook_receiver import Receiver
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MAIL = {"SMTP_URL": "smtp://127.0.0.1:25", "MAIL_FROM": "leads@example.com"}
+EVENTS = ["lead.created", "lead.repeated"]
+
+
+@pytest.fixture
+def app(make_app: MakeApp, database_url: str) -> Flask:
+    """An app that accepts every host, so that no test looks up a name."""
+    return make_app(DATABASE_URL=database_url, THREADS="4", WEBHOOK_ALLOW_PRIVATE="on", **MAIL)
+
+
+def create(client: FlaskClient, **fields: object) -> int:
+    """Create a destination by the API, and return its id."""
+    response = client.post("/destinations", json={"kind": "webhook", "url": URL, **fields})
+    assert response.status_code == 201, response.json
+    return int(body(response)["id"])
+
+
+def show(client: FlaskClient, destination_id: int = 1) -> Json:
+    return body(client.get(f"/destinations/{destination_id}"))
+
+
+def submit(client: FlaskClient, path: str, **fields: object) -> str:
+    """Send a form, and return the page that it leads to."""
+    url = f"/inbox/destinations{path}"
+    response = client.post(url, data=fields, headers=OWN)
+    assert response.status_code in (200, 303), response.text
+    if response.status_code == 200:
+        return response.text
+    return client.get(urljoin(url, response.headers["Location"])).text
+
+
+def end(app: Flask, delivery_id: int, state: str, error: str | None = None, status: int | None = None) -> None:
+    """Store an outcome as a dispatcher does, one minute after another."""
+    change_rows(
+        app,
+        "UPDATE deliveries SET state = :state, error = :error, status = :status, attempts = 2, last_attempt_at = :at,"
+        " duration_ms = 1234, excerpt = '<b>no</b>' WHERE id = :id",
+        state=state,
+        error=error,
+        status=status,
+        at=f"2026-02-28 10:{delivery_id:02}:00.000000Z",
+        id=delivery_id,
+    )
+
+
+def secret_of(html: str) -> str:
+    (secret,) = re.findall(r'<code id="secret">(whsec_[^<]+)</code>', html)
+    run_log.secrets.append(secret)
+    return str(secret)
+
+
+def table(html: str) -> list[str]:
+    """The text of each line of the table."""
+    (found,) = re.findall("(?s)<tbody>(.*?)</tbody>", html)
+    return [as_text(row) for row in found.split("</tr>")[:-1]]
+
+
+# --- list ----------------------------------------------------------------------------------------
+
+
+def test_the_list_tells_how_each_destination_is(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
+    for name in ("Works", "Fails", "Stopped", "Paused"):
+        create(client, description=f"{MARKER} {name}")
+    stored_lead()
+    end(app, 1, "delivered", status=204)
+    end(app, 2, "due", "status", 503)
+    end(app, 3, "failed", "status", 410)
+    change_rows(app, "UPDATE destinations SET enabled = false, disabled_reason = 'gone' WHERE id = 3")
+    client.patch("/destinations/4", json={"enabled": False})
+    create(client, kind="email", url=f"mailto:{MARKER}@example.com,b@example.com")
+
+    works, fails, stopped, paused, unused = table(client.get("/inbox/destinations").text)
+
+    assert works == f"{MARKER} Works {URL} Webhook Working 28 Feb 2026"
+    assert "Failing It answered with an error. (503)" in fails
+    assert "Stopped The receiver answered that it is gone (410)." in stopped
+    assert "Paused" in paused
+    assert unused == f"{MARKER}@example.com, b@example.com Mail Nothing sent yet"
+
+
+def test_without_destinations_it_says_what_they_are(client: FlaskClient) -> None:
+    assert "No destination yet." in client.get("/inbox/destinations").text
+
+
+def test_the_pages_have_every_destination_once(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destinations, "PAGE", 2)
+    for number in range(3):
+        create(client, description=f"{MARKER} {number}")
+
+    first = client.get("/inbox/destinations").text
+    (after,) = re.findall(r'rel="next" href="[^"?]+(\?[^"]+)"', first)
+
+    assert [line[:9] for line in table(first)] == [f"{MARKER} 0", f"{MARKER} 1"]
+    assert [line[:9] for line in table(client.get(f"/inbox/destinations{after}").text)] == [f"{MARKER} 2"]
+
+
+# --- forms ---------------------------------------------------------------------------------------
+
+
+def test_a_webhook_is_added_and_its_secret_shown_once(client: FlaskClient) -> None:
+    fields = {
+        "url": f" {URL} ",
+        "description": "CRM",
+        "events": ["lead.created", "lead.noted"],
+        "sources": "page\r\n\r\n mail ",
+        "headers": "X-Token: a:b\nAuthorization:Bearer c",
+        "enabled": "yes",
+    }
+
+    html = submit(client, "/new", **fields)
+
+    secret = secret_of(html)
+    assert secret not in client.get("/inbox/destinations/1").text
+    stored = show(client)
+    assert (stored["kind"], stored["url"], stored["description"]) == ("webhook", URL, "CRM")
+    assert (stored["events"], stored["sources"]) == (["lead.created", "lead.noted"], ["page", "mail"])
+    assert (stored["headers"], stored["enabled"]) == (["X-Token", "Authorization"], True)
+
+
+def test_mail_is_added_by_its_addresses(client: FlaskClient) -> None:
+    html = submit(client, "/new?kind=email", url="ann@example.com, o'neil+x@example.com", events=EVENTS)
+
+    assert show(client)["url"] == "mailto:ann@example.com,o'neil+x@example.com"
+    assert "The destination is added." in html
+    assert "ann@example.com, o'neil+x@example.com" in as_text(html)
+    # Without the checkbox, nothing is sent yet.
+    assert show(client)["enabled"] is False
+    assert submit(client, "/new?kind=email", url="mailto:ann@example.com", events=EVENTS)
+
+
+def test_the_url_of_a_chat_is_never_shown_and_kept_by_an_empty_field(app: Flask, client: FlaskClient) -> None:
+    create(client, kind="chat", url=f"ntfys://ntfy.example.com/{MARKER}-topic")
+
+    form = client.get("/inbox/destinations/1/change").text
+    submit(client, "/1/change", url="", description="Chat", events=EVENTS, enabled="yes")
+
+    assert "-topic" not in form + client.get("/inbox/destinations/1").text
+    assert show(client)["description"] == "Chat"
+    assert "ntfy.example.com" in show(client)["url"]
+
+
+def test_a_form_that_is_not_valid_is_shown_again_with_what_was_typed(client: FlaskClient) -> None:
+    fields = {"url": "ftp://<x>", "description": "Kept", "events": EVENTS, "sources": "x\x00", "headers": "Host: a"}
+
+    response = client.post("/inbox/destinations/new", data=fields, headers=OWN)
+
+    assert response.status_code == 422
+    assert 'value="ftp://&lt;x&gt;" required aria-describedby="url-hint"' in response.text
+    for part in ('value="Kept"', "Host: The service sets this header itself.", "Must not have control characters."):
+        assert part in response.text
+    assert response.text.count(" checked") == 2
+    for changes, message in (
+        ({"sources": "", "headers": ""}, "Must be a URL such as https://example.com/webhooks."),
+        ({"headers": "nonsense"}, "Write each header as Name: value."),
+        ({"events": []}, 'id="events-error"'),
+    ):
+        response = client.post("/inbox/destinations/new", data=fields | changes, headers=OWN)
+        assert (response.status_code, message in response.text) == (422, True)
+    assert body(client.get("/destinations"))["total"] == 0
+
+
+def test_a_destination_is_changed(client: FlaskClient) -> None:
+    create(client, sources=["page"], headers={"X-Old": "1", "X-Kept": "2"}, description="Before", events=["lead.*"])
+
+    form = client.get("/inbox/destinations/1/change").text
+    html = submit(
+        client, "/1/change", url=f"{URL}/2", events="lead.noted", removed="X-Old", headers="X-New: 3", description=""
+    )
+
+    assert 'value="lead.*" checked' in form
+    assert "\npage</textarea>" in form
+    assert "The changes are saved." in html
+    assert "X-Kept, X-New" in html
+    stored = show(client)
+    assert (stored["url"], stored["events"], stored["sources"]) == (f"{URL}/2", ["lead.noted"], None)
+    assert (stored["headers"], stored["description"], stored["enabled"]) == (["X-Kept", "X-New"], None, False)
+
+
+def test_a_destination_is_deleted_after_a_question(client: FlaskClient, stored_lead: StoredLead) -> None:
+    create(client, description=f"{MARKER} CRM")
+    stored_lead()
+
+    question = client.get("/inbox/destinations/1/delete").text
+    html = submit(client, "/1/delete")
+
+    assert f"{MARKER} CRM" in question
+    assert "1 delivery is still waiting." in question
+    assert "The destination and its deliveries are gone." in html
+    assert client.get("/inbox/destinations/1").status_code == 404
+
+
+def test_a_secret_is_rotated_and_shown_once(client: FlaskClient) -> None:
+    html = submit(client, "/new", url=URL, events=EVENTS)
+
+    assert secret_of(submit(client, "/1/rotate")) != secret_of(html)
+
+
+def test_a_destination_that_was_stopped_is_switched_on(app: Flask, client: FlaskClient) -> None:
+    create(client)
+    change_rows(app, "UPDATE destinations SET enabled = false, disabled_reason = 'failing'")
+
+    before = client.get("/inbox/destinations/1").text
+    html = submit(client, "/1/enable")
+
+    assert "Every try has failed for 5 days." in before
+    assert "Send a test" not in before
+    assert "It is on again" in html
+    assert show(client)["enabled"] is True
+    # Somebody else may have paused it since the page was shown.
+    client.patch("/destinations/1", json={"enabled": False})
+    response = client.post("/inbox/destinations/1/test", headers=OWN)
+    assert (response.status_code, "enable it first" in response.text) == (409, True)
+
+
+# --- deliveries ----------------------------------------------------------------------------------
+
+
+def test_deliveries_are_listed_by_state_and_page(
+    app: Flask, client: FlaskClient, stored_lead: StoredLead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destinations, "DELIVERIES", 2)
+    create(client)
+    for _ in range(3):
+        stored_lead()
+    end(app, 1, "delivered", status=204)
+    end(app, 2, "failed", "status", 500)
+
+    first = client.get("/inbox/destinations/1").text
+    (after,) = re.findall(r'rel="next" href="[^"?]+(\?[^"]+)"', first)
+    due, failed = table(first)
+
+    assert due == "New lead Lead 3 Waiting"
+    assert failed.startswith("New lead Lead 2 Failed 2 tries It answered with an error. (500) in 1,234 ms")
+    assert "&lt;b&gt;no&lt;/b&gt;" in first
+    assert [line[:15] for line in table(client.get(f"/inbox/destinations/1{after}").text)] == ["New lead Lead 1"]
+    assert [line[:15] for line in table(client.get("/inbox/destinations/1?state=failed").text)] == ["New lead Lead 2"]
+    assert "There is none in this state." in client.get("/inbox/destinations/1?state=cancelled").text
+
+
+def test_a_test_is_sent(client: FlaskClient) -> None:
+    create(client)
+
+    html = submit(client, "/1/test")
+
+    assert "The test is on its way." in html
+    assert table(html) == ["Test Waiting"]
+
+
+def test_deliveries_are_sent_again(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
+    create(client)
+    stored_lead()
+    end(app, 1, "delivered", status=204)
+
+    assert "The delivery is sent again." in submit(client, "/1/deliveries/1/replay")
+    response = client.post("/inbox/destinations/1/deliveries/1/replay", headers=OWN)
+    assert (response.status_code, response.mimetype) == (409, "text/html")
+    assert "Nothing has failed in this time." in submit(client, "/1/replay", hours="1")
+
+
+def test_what_failed_lately_is_sent_again(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
+    create(client)
+    for number in range(1, 4):
+        stored_lead()
+        end(app, number, "failed", "timeout")
+    two_hours_ago = datetime.now(UTC) - timedelta(hours=2)
+    change_rows(app, "UPDATE deliveries SET last_attempt_at = :at WHERE id > 1", at=f"{two_hours_ago:%F %T.000000}Z")
+
+    hour = submit(client, "/1/replay", hours="1")
+    day = submit(client, "/1/replay", hours="24")
+
+    assert "Nothing has failed" in hour
+    assert "2 deliveries are sent again." in day
+    assert client.post("/inbox/destinations/1/replay", data={"hours": "2"}, headers=OWN).status_code == 422
+
+
+# --- what may not be done ------------------------------------------------------------------------
+
+
+def test_the_destination_of_a_setting_is_fixed(make_app: MakeApp, database_url: str) -> None:
+    app = make_app(DATABASE_URL=database_url, NOTIFY_EMAIL="sales@example.com", **MAIL)
+    client = app.test_client()
+
+    html = client.get("/inbox/destinations/1").text
+
+    assert "It comes from the setting NOTIFY_EMAIL." in html
+    assert "Send a test" in html
+    assert "/change" not in html
+    for path in ("change", "delete", "enable"):
+        fields = {"url": "a@example.com", "events": EVENTS}
+        response = client.post(f"/inbox/destinations/1/{path}", data=fields, headers=OWN)
+        assert (response.status_code, response.mimetype) == (409, "text/html")
+
+
+def test_only_an_admin_sees_destinations(guarded: Flask, log_in: LogIn) -> None:
+    writer, admin = log_in("read", "write"), log_in("read", "admin")
+    with guarded.test_request_context():
+        paths = [
+            (method, re.sub("<id:[a-z_]+>", "1", rule.rule))
+            for rule in guarded.url_map.iter_rules()
+            if rule.endpoint.startswith("inbox.destinations.")
+            for method in (rule.methods or set()) & {"GET", "POST"}
+        ]
+
+    assert len(paths) == 13
+    for method, path in paths:
+        assert writer.open(path, method=method, headers=OWN).status_code == 403, path
+        assert admin.open(path, method=method, headers=OWN).status_code in (200, 404, 422), path
+    assert "Destinations" not in writer.get("/inbox").text
+    assert "Destinations" in admin.get("/inbox").text
+
+
+# --- in a browser --------------------------------------------------------------------------------
+
+
+@pytest.mark.one_database
+def test_a_webhook_is_added_and_tested_by_keyboard_without_a_script(serve: Serve, browser: "Browser") -> None:
+    receiver = Receiver()
+    server = serve(DATABASE_URL="sqlite:///./leads.db", WEBHOOK_ALLOW_PRIVATE="on")
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{server.url}/inbox/destinations")
+        page.get_by_role("link", name="Add a destination").press("Enter")
+        page.get_by_label("URL").fill(receiver.url)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="The secret of the webhook").wait_for()
+        page.get_by_role("link", name="To the destination").press("Enter")
+        page.get_by_role("button", name="Send a test").press("Enter")
+        page.get_by_text("The test is on its way.").wait_for()
+        receiver.until(1)
+        page.get_by_role("link", name="Look again").press("Enter")
+        # The outcome is stored after the answer.
+        while not page.get_by_text("Working").count():
+            page.reload()
+    receiver.close()
