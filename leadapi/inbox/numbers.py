@@ -1,8 +1,7 @@
 """The numbers: leads per day, by source and by status, each as a chart and as a table."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from functools import cache
-from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 from flask import Blueprint
@@ -15,32 +14,24 @@ from leadapi.leads.schemas import STATUSES
 from leadapi.leads.stats import service
 
 MOST_SOURCES = 10
+MONTH = 30
 # Areas of the IANA database. The other zones are old names, and offsets without a place.
 AREAS = ("Africa/", "America/", "Antarctica/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
 
 blp = Blueprint("numbers", __name__, url_prefix="/numbers")
 
 
-class Source(NamedTuple):
-    """The leads from a source; None for those without one."""
-
-    name: str | None
-    leads: int
-    converted: int
-
-
 @blp.get("")
 def show_numbers() -> str:
-    """The numbers of the last 30 or 365 days."""
+    """All leads by source and status, and those of the last days day by day."""
     args = read_query(NumbersQuerySchema)
     days, zone = args["days"], args["zone"]
     last = storage.now().astimezone(zone).date()
-    first = last - timedelta(days - 1)
-    period: dict[str, Any] = {"first": first, "last": last, "zone": zone}
-    daily = service.count_leads(by="day", **period)
-    statuses = dict.fromkeys(STATUSES, 0) | dict(service.count_leads(by="status", **period).items)
-    sources = _sources(period)
-    earlier = {"first": first - timedelta(days), "last": first - timedelta(1), "zone": zone}
+    # Two months in any case, to compare the last one with the one before.
+    first = last - timedelta(max(days, 2 * MONTH) - 1)
+    daily = [(day(date.fromisoformat(key or "")), number) for key, number in _count("day", zone, first, last)]
+    by_status = dict.fromkeys(STATUSES, 0) | dict(_count("status", zone))
+    by_source = _count("source", zone)
     return render(
         "numbers.html",
         section="numbers",
@@ -48,27 +39,23 @@ def show_numbers() -> str:
         days=days,
         zone=zone.key,
         zones=_zones(zone.key),
-        daily=[(day(date.fromisoformat(key or "")), count) for key, count in daily.items],
-        total=daily.total,
-        total_before=service.count_leads(by="status", **earlier).total,
-        statuses=statuses,
-        closed=statuses["converted"] + statuses["lost"],
-        sources=sources[:MOST_SOURCES],
-        other_sources=sources[MOST_SOURCES:],
-        since=_start(first, zone),
+        daily=daily[-days:],
+        month=MONTH,
+        of_month=sum(number for _, number in daily[-MONTH:]),
+        of_month_before=sum(number for _, number in daily[-2 * MONTH : -MONTH]),
+        total=sum(by_status.values()),
+        by_status=by_status,
+        closed=by_status["converted"] + by_status["lost"],
+        by_source=by_source[:MOST_SOURCES],
+        other_sources=[number for _, number in by_source[MOST_SOURCES:]],
     )
 
 
-def _sources(period: dict[str, Any]) -> list[Source]:
-    """The sources, that with the most leads first."""
-    converted = dict(service.count_leads(by="source", status="converted", **period).items)
-    counts = service.count_leads(by="source", **period).items
-    return [Source(name, number, converted.get(name, 0)) for name, number in counts]
-
-
-def _start(first: date, zone: ZoneInfo) -> str:
-    """The beginning of the period, as a filter of the list."""
-    return f"{datetime.combine(first, time(), zone).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+def _count(
+    by: str, zone: ZoneInfo, first: date | None = None, last: date | None = None
+) -> list[tuple[str | None, int]]:
+    """The number of leads of each key. Without days, kept totals answer at once."""
+    return service.count_leads(by=by, zone=zone, first=first, last=last).items
 
 
 @cache
