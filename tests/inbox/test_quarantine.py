@@ -140,6 +140,7 @@ def test_the_pages_have_every_entry_once_and_a_form_returns_to_its_page(
     assert names(first) == [f"{MARKER} 4", f"{MARKER} 3"]
     assert names(second) == [f"{MARKER} 2", f"{MARKER} 1"]
     assert "Newest" in second
+    assert "5 entries" in first
     assert names(back) == [f"{MARKER} 2", f"{MARKER} 0"]
 
 
