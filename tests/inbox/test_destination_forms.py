@@ -45,6 +45,7 @@ def test_a_webhook_is_added_and_its_secret_shown_once(client: FlaskClient) -> No
     assert (stored["headers"], stored["enabled"]) == (["X-Token", "Authorization"], True)
 
 
+@pytest.mark.one_database
 def test_mail_is_added_by_its_addresses(client: FlaskClient) -> None:
     html = submit(client, "/new?kind=email", url="ann@example.com, o'neil+x@example.com", events=EVENTS)
 
@@ -56,6 +57,7 @@ def test_mail_is_added_by_its_addresses(client: FlaskClient) -> None:
     assert submit(client, "/new?kind=email", url="mailto:ann@example.com", events=EVENTS)
 
 
+@pytest.mark.one_database
 def test_the_url_of_a_chat_is_never_shown_and_kept_by_an_empty_field(app: Flask, client: FlaskClient) -> None:
     create(client, kind="chat", url=f"ntfys://ntfy.example.com/{MARKER}-topic")
 
@@ -68,6 +70,7 @@ def test_the_url_of_a_chat_is_never_shown_and_kept_by_an_empty_field(app: Flask,
     assert "ntfy.example.com" in show(client)["url"]
 
 
+@pytest.mark.one_database
 def test_a_form_that_is_not_valid_is_shown_again_with_what_was_typed(client: FlaskClient) -> None:
     fields = {"url": "ftp://<x>", "description": "Kept", "events": EVENTS, "sources": "x\x00", "headers": "Host: a"}
 
@@ -88,6 +91,7 @@ def test_a_form_that_is_not_valid_is_shown_again_with_what_was_typed(client: Fla
     assert body(client.get("/destinations"))["total"] == 0
 
 
+@pytest.mark.one_database
 def test_a_destination_is_changed(client: FlaskClient) -> None:
     create(client, sources=["page"], headers={"X-Old": "1", "X-Kept": "2"}, description="Before", events=["lead.*"])
 
@@ -118,6 +122,7 @@ def test_a_destination_is_deleted_after_a_question(client: FlaskClient, stored_l
     assert client.get("/inbox/destinations/1").status_code == 404
 
 
+@pytest.mark.one_database
 def test_a_secret_is_rotated_and_shown_once(client: FlaskClient) -> None:
     html = submit(client, "/new", url=URL, events=EVENTS)
 

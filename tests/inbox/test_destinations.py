@@ -92,6 +92,7 @@ def test_the_list_tells_how_each_destination_is(app: Flask, client: FlaskClient,
     assert unused == f"{MARKER}@example.com, b@example.com Mail Nothing sent yet"
 
 
+@pytest.mark.one_database
 def test_without_destinations_it_says_what_they_are(client: FlaskClient) -> None:
     assert "No destination yet." in client.get("/inbox/destinations").text
 
@@ -133,6 +134,7 @@ def test_deliveries_are_listed_by_state_and_page(
     assert "There is none in this state." in client.get("/inbox/destinations/1?state=cancelled").text
 
 
+@pytest.mark.one_database
 def test_a_test_is_sent(client: FlaskClient) -> None:
     create(client)
 
@@ -172,6 +174,7 @@ def test_what_failed_lately_is_sent_again(app: Flask, client: FlaskClient, store
 # --- what may not be done ------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_the_destination_of_a_setting_is_fixed(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url, NOTIFY_EMAIL="sales@example.com", **MAIL)
     client = app.test_client()
@@ -187,6 +190,7 @@ def test_the_destination_of_a_setting_is_fixed(make_app: MakeApp, database_url: 
         assert (response.status_code, response.mimetype) == (409, "text/html")
 
 
+@pytest.mark.one_database
 def test_only_an_admin_sees_destinations(guarded: Flask, log_in: LogIn) -> None:
     writer, admin = log_in("read", "write"), log_in("read", "admin")
     with guarded.test_request_context():

@@ -104,6 +104,7 @@ def test_a_day_begins_at_midnight_of_the_zone(app: Flask, client: FlaskClient, s
     assert "<option selected>Europe/Berlin</option>" in berlin
 
 
+@pytest.mark.one_database
 def test_many_sources_are_put_together(
     client: FlaskClient, stored_lead: StoredLead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_zone_that_is_not_in_the_list_stays_chosen(client: FlaskClient, stored
     assert "<option selected>CET</option>" in client.get("/inbox/numbers?tz=CET").text
 
 
+@pytest.mark.one_database
 def test_a_reader_may_see_them(log_in: LogIn) -> None:
     assert log_in("read").get("/inbox/numbers").status_code == 200
 

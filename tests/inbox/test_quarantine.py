@@ -49,6 +49,7 @@ def test_it_shows_what_was_caught_and_why(client: FlaskClient, new_lead: NewLead
         assert part in text
 
 
+@pytest.mark.one_database
 def test_a_form_that_was_sent_too_fast_is_told_from_one_with_the_hidden_field(
     make_app: MakeApp, database_url: str, new_lead: NewLead
 ) -> None:
@@ -63,12 +64,14 @@ def test_a_form_that_was_sent_too_fast_is_told_from_one_with_the_hidden_field(
     assert "Hidden field" not in html
 
 
+@pytest.mark.one_database
 def test_what_a_form_had_too_much_of_is_shown(client: FlaskClient, new_lead: NewLead) -> None:
     client.post("/leads", data=new_lead(_gotcha="x") | {"essay": "long " * 500})
 
     assert "essay " + "long " * 500 in as_text(client.get("/inbox/quarantine").text)
 
 
+@pytest.mark.one_database
 def test_an_empty_quarantine_says_what_it_is_for(client: FlaskClient) -> None:
     assert "Nothing was caught." in client.get("/inbox/quarantine").text
 
@@ -144,6 +147,7 @@ def test_the_pages_have_every_entry_once_and_a_form_returns_to_its_page(
     assert names(back) == [f"{MARKER} 2", f"{MARKER} 0"]
 
 
+@pytest.mark.one_database
 def test_a_key_that_cannot_write_only_looks(guarded: Flask, log_in: LogIn, new_lead: NewLead) -> None:
     item_id = trap(guarded.test_client(), new_lead(full_name=f"{MARKER} Ada"))
     reader = log_in("read")
