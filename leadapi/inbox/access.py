@@ -23,7 +23,7 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # These are for browsers without a session.
 OPEN_ENDPOINTS = {"inbox.show_asset", "inbox.access.show_login", "inbox.access.log_in", "inbox.access.log_out"}
 # The pages that a login may lead to.
-OWN_PAGE = re.compile(r"/inbox(?:/[A-Za-z0-9/]*)?(?:\?[!-~]*)?")
+OWN_PAGE = re.compile(r"/inbox(?:/[A-Za-z0-9]+)*(?:\?[!-~]*)?")
 LONGEST_PAGE = 2000
 # The parts of a key that people copy along.
 AROUND_KEY = " \t\r\n\"'"

@@ -50,8 +50,8 @@ def show_list() -> Response:
                 for lead in found
             ],
             total=page.total,
-            # Those of the other filters would have to be counted one by one.
             statuses=STATUSES,
+            # With other filters, these numbers would be wrong.
             counts=counts if chosen.keys() <= {"status"} else {},
             new=counts["new"],
             chosen=chosen,

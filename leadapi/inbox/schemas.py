@@ -7,7 +7,6 @@ from marshmallow import EXCLUDE, ValidationError, fields, validate, validates_sc
 from webargs.fields import DelimitedList
 
 from leadapi.destinations.schemas import DeliveryListArgsSchema
-from leadapi.leads.fields import LeadCursor
 from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, LeadListArgsSchema, Status
 from leadapi.leads.stats.schemas import Zone
 from leadapi.web.fields import MAX_ID, ArgsSchema, BodySchema, Cursor, Integer, Note, PageArgsSchema
@@ -41,7 +40,7 @@ class CaughtQuerySchema(ArgsSchema):
     class Meta:
         unknown = EXCLUDE
 
-    after = LeadCursor()
+    after = Cursor()
 
 
 class DiscardFormSchema(BodySchema):

@@ -105,8 +105,7 @@ def test_a_login_leads_to_the_page_that_was_asked_for_and_never_elsewhere(guarde
         "javascript:alert(1)",
         f"/inbox/{'x' * 3000}",
     ):
-        status, location = log_in(client, key, next=page)
-        assert (status, location in ("../inbox", "../inbox//evil.example")) == (303, True), page
+        assert log_in(client, key, next=page) == (303, "../inbox"), page
 
 
 def test_a_session_ends_with_its_key(guarded: Flask, log_in: LogIn) -> None:
