@@ -1,12 +1,16 @@
 """flask db: look at the database schema and move it."""
 
+import sqlite3
+from pathlib import Path
+
 import alembic.command
 import click
 from alembic.util import CommandError
 
+from leadapi.storage import backup as backups
 from leadapi.storage import schema
 from leadapi.storage import scrub as scrubbing
-from leadapi.storage.commands import DatabaseGroup
+from leadapi.storage.commands import DatabaseGroup, exit_on_interrupt, exit_on_signals, progress_bar
 from leadapi.storage.transactions import read
 
 commands = DatabaseGroup("db", help="Look at the database schema and move it.")
@@ -52,6 +56,27 @@ def scrub() -> None:
     except (scrubbing.ScrubUnsupported, scrubbing.ScrubIncomplete) as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo("The database file is rewritten. Nothing that was erased is left in it.")
+
+
+@commands.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--keep", type=click.IntRange(1), help="Keep so many backups in DIR; delete older ones.", metavar="N")
+def backup(folder: Path, keep: int | None) -> None:
+    """Write a checked copy of SQLite's database into DIR, while the service runs."""
+    with (
+        exit_on_interrupt("No backup was written. Run the command again."),
+        exit_on_signals(),
+        progress_bar("Copying") as advance,
+    ):
+        try:
+            written = backups.back_up(folder, keep=keep, progress=advance)
+        except (backups.BackupUnsupported, backups.Damaged) as exc:
+            raise click.ClickException(str(exc)) from exc
+        except sqlite3.Error as exc:
+            raise click.ClickException(f"The backup failed: {exc}.") from exc
+        except OSError as exc:
+            raise click.ClickException(f"{exc.filename or folder}: {exc.strerror}.") from exc
+    click.echo(f"Wrote {written}.")
 
 
 @commands.command()

@@ -1,7 +1,9 @@
 """The behaviour that the commands of all features share."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -51,3 +53,44 @@ def show_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def exit_on_interrupt(advice: str) -> Iterator[None]:
+    """Exit on Ctrl-C with the status that shells use for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. {advice}", err=True)
+        click.get_current_context().exit(130)
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM and SIGHUP, so that temporary files are removed."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, if standard error is a terminal: a function that is called with the position and the size."""
+    if not sys.stderr.isatty():
+        yield lambda _position, _size: None
+        return
+    with ExitStack() as stack:
+        bars: list[Any] = []
+
+        def advance(position: int, size: int) -> None:
+            # The bar is drawn after the notices.
+            if not bars:
+                bars.append(stack.enter_context(click.progressbar(length=size, label=label, file=sys.stderr)))
+            bars[0].update(position - bars[0].pos)
+
+        yield advance

@@ -3,8 +3,7 @@
 import codecs
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, redirect_stdout
+from contextlib import closing, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from leadapi.leads.transfer.output import open_output
 from leadapi.leads.transfer.progress import Progress
 from leadapi.leads.transfer.tables import EXTENSIONS
 from leadapi.storage import schema
+from leadapi.storage.commands import exit_on_interrupt, progress_bar
 from leadapi.web.parsing import flat
 
 
@@ -91,7 +91,7 @@ def import_command(file: str, **options: Any) -> None:
     schema.require_current()
     started = time.monotonic()
     after_interrupt = "Nothing was stored." if options["dry_run"] else "The same command continues where it stopped."
-    with _exit_on_interrupt(after_interrupt), _bar() as advance:
+    with exit_on_interrupt(after_interrupt), progress_bar("Importing") as advance:
         listener = files.Listener(notify=partial(click.echo, err=True), begin=_tell_start, advance=advance)
         try:
             outcome = files.import_file(file, files.Options(**options), listener)
@@ -142,7 +142,7 @@ def export_command(output: Path | None, *, bom: bool, **options: Any) -> None:
         raise click.UsageError(f"--{name.replace('_', '-')}: {text}") from exc
     # Keep log lines out of the output.
     with (
-        _exit_on_interrupt("An export starts anew when the command is run again."),
+        exit_on_interrupt("An export starts anew when the command is run again."),
         open_output(output) as file,
         redirect_stdout(sys.stderr),
     ):
@@ -157,34 +157,6 @@ def export_command(output: Path | None, *, bom: bool, **options: Any) -> None:
 def _tell_start(done: Progress) -> None:
     if done.rows:
         click.echo(f"Going on after row {done.rows:,}, where an earlier run stopped.", err=True)
-
-
-@contextmanager
-def _exit_on_interrupt(advice: str) -> Iterator[None]:
-    """Exit on Ctrl-C with the status that shells use for it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. {advice}", err=True)
-        click.get_current_context().exit(130)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar, if standard error is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _position, _size: None
-        return
-    with ExitStack() as stack:
-        bars: list[Any] = []
-
-        def advance(position: int, size: int) -> None:
-            # The bar is drawn after the notices.
-            if not bars:
-                bars.append(stack.enter_context(click.progressbar(length=size, label="Importing", file=sys.stderr)))
-            bars[0].update(position - bars[0].pos)
-
-        yield advance
 
 
 def _summary(counts: Progress, seconds: float, *, dry_run: bool) -> str:

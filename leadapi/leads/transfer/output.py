@@ -1,13 +1,14 @@
 """Write a file so that it appears only when it is complete."""
 
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from leadapi.storage.commands import exit_on_signals
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def open_output(path: Path | None) -> Iterator[IO[bytes]]:
     path = path.resolve()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with _exit_on_signals(), os.fdopen(handle, "wb") as file:
+        with exit_on_signals(), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -33,16 +34,3 @@ def open_output(path: Path | None) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink()
         raise
-
-
-@contextmanager
-def _exit_on_signals() -> Iterator[None]:
-    """Raise SystemExit on SIGTERM and SIGHUP, so that the temporary file is removed."""
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
