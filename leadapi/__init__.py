@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from leadapi import config, errors, health, logs
+from leadapi.backups.cli import restore_command
 from leadapi.destinations import embedded, notify
 from leadapi.destinations.cli import commands as destinations_commands
 from leadapi.destinations.deliver import deliver_command
@@ -63,6 +64,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     embedded.init_app(app, settings)
     notify.init_app(app, settings)
     app.cli.add_command(db_commands)
+    db_commands.add_command(restore_command)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)
     app.cli.add_command(deliver_command)

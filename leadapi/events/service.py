@@ -28,9 +28,9 @@ events = Event.metadata.tables["events"]
 COLUMNS = ("lead_id", "type", "created_at", "actor", "data", "announced")
 _insert = RowsInsert(events, COLUMNS)
 _insert_one = insert(events).returning(events.c.id)
-_delete = delete(events).where(events.c.lead_id == bindparam("lead_id"))
 _delete_tests = delete(events).where(events.c.id.in_(bindparam("ids", expanding=True)), events.c.type == TEST)
 _of_leads = events.c.lead_id.in_(bindparam("lead_ids", expanding=True))
+_delete = delete(events).where(_of_leads)
 # The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
 _many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MOST_REPEATED)
 _ranks = (
@@ -46,7 +46,7 @@ _prune = delete(events).where(events.c.id.in_(select(_ranks.c.id).where(_ranks.c
 of_lead = select(events.c.id).where(events.c.lead_id == bindparam("lead_id"))
 _count = select(func.count()).select_from(events).where(events.c.lead_id == bindparam("lead_id"))
 _data = select(events.c.data).where(
-    events.c.lead_id == bindparam("lead_id"),
+    _of_leads,
     events.c.type == bindparam("type"),
     events.c.data.contains(bindparam("part")),
 )
@@ -136,17 +136,17 @@ def recording(source: Select[Any]) -> Insert:
     return insert(events).from_select(COLUMNS, source)
 
 
-def erase(tx: Connection, lead_id: int) -> None:
-    """Delete all events of a lead, as part of the transaction `tx`."""
-    tx.execute(_delete, {"lead_id": lead_id})
+def erase(tx: Connection, lead_ids: Sequence[int]) -> None:
+    """Delete all events of leads, as part of the transaction `tx`."""
+    tx.execute(_delete, {"lead_ids": lead_ids})
 
 
-def find_data(tx: Connection, lead_id: int, *, type: str, part: str) -> list[dict[str, Any]]:  # noqa: A002  # the column's name
-    """The data of the events of a lead that are of one type and have a text in their JSON.
+def find_data(tx: Connection, lead_ids: Sequence[int], *, type: str, part: str) -> list[dict[str, Any]]:  # noqa: A002  # the column's name
+    """The data of the events of leads that are of one type and have a text in their JSON.
 
     :param part: the text, without `%` and `_`.
     """
-    rows = tx.scalars(_data, {"lead_id": lead_id, "type": type, "part": part})
+    rows = tx.scalars(_data, {"lead_ids": lead_ids, "type": type, "part": part})
     return [orjson.loads(data) for data in rows]
 
 

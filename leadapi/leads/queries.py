@@ -260,7 +260,9 @@ insert_and_record = _insert_with_texts.add_cte(
 updating = RowsUpdate(leads, [*MERGED, "email_key", "updated_at"])
 store_texts = RowsInsert(searched, TEXTS, conflict="lead_id", replaced=["search_text"])
 ids_by_key = select(leads.c.id, leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
-erasing = delete(leads).where(leads.c.id == bindparam("lead_id"))
+_of_ids = leads.c.id.in_(bindparam("lead_ids", expanding=True))
+locked_keys = select(leads.c.id, leads.c.email_key).where(_of_ids).order_by(leads.c.id).with_for_update()
+erasing = delete(leads).where(_of_ids)
 
 # Reserve `number` ids, which no lead gets then; the last statement returns them. SQLite has no row for a table in
 # sqlite_sequence before the first insert.

@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from leadapi import storage
 from leadapi.events import service as events
 from leadapi.events.service import EventPage, NewEvent, StoredEvent
-from leadapi.idempotency import service as idempotency
 from leadapi.keys.service import Caller
 from leadapi.leads import queries, search
 from leadapi.leads.emails import email_key
+from leadapi.leads.erasure import erase_leads as erase_leads  # noqa: PLC0414  # other features erase leads, too
 from leadapi.leads.errors import EmailTaken, LeadChanged, LeadMissing
 from leadapi.leads.merging import changed_row, differences, left_out
 from leadapi.leads.models import SEARCHED, SHOWN
@@ -168,22 +168,15 @@ def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition:
 
 @storage.retries_deadlocks
 def erase_lead(lead_id: int, *, by: Caller, condition: Condition | None = None) -> None:
-    """Delete a person's data from every table. The history keeps that the lead was erased, when, and by which key.
+    """Erase one lead: see `erase_leads`.
 
     :param condition: see `show_lead`.
     :raises LeadMissing: there is no lead with this id.
     :raises LeadChanged: the condition does not hold.
     """
     with storage.write() as tx:
-        row, _ = _locked(tx, lead_id, condition)
-        earlier = _earlier_keys(tx, lead_id)
-        events.erase(tx, lead_id)
-        idempotency.erase_records(tx, lead_id)
-        quarantine.erase(tx, [row.email_key, *earlier])
-        tx.execute(queries.erasing, {"lead_id": lead_id})
-        if tx.dialect.name == "postgresql":
-            tx.execute(queries.sweep)
-        events.record(tx, [_event(events.ERASED, lead_id, by)])
+        _locked(tx, lead_id, condition)
+        erase_leads(tx, [lead_id], by=by)
     storage.checkpoint(storage.db.engine)
 
 
@@ -217,18 +210,6 @@ def list_events(lead_id: int, **part: Any) -> EventPage:
     if not page.total:
         show_lead(lead_id)
     return page
-
-
-def _earlier_keys(tx: Connection, lead_id: int) -> set[str]:
-    """The keys of the addresses that a lead had before and that no other lead has now.
-
-    Items that were quarantined before a change of address have followed it. Items that were quarantined with the old
-    address since then came from the same person, unless another lead has the address.
-    """
-    changes = events.find_data(tx, lead_id, type=events.UPDATED, part='"email":{')
-    keys = {email_key(data["changes"]["email"]["from"]) for data in changes if "email" in data["changes"]}
-    taken = tx.execute(queries.ids_by_key, {"keys": sorted(keys)}).all() if keys else ()
-    return keys - {row.email_key for row in taken if row.id != lead_id}
 
 
 def _values(filters: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The database: engines, transactions, column types, and the version of the schema."""
 
 from leadapi.storage.engines import db
+from leadapi.storage.erased import note_erased
 from leadapi.storage.transactions import (
     UNAVAILABLE,
     DatabaseUnavailable,
@@ -29,6 +30,7 @@ __all__ = [
     "WriteLockUnavailable",
     "checkpoint",
     "db",
+    "note_erased",
     "now",
     "plan_for_values",
     "read",

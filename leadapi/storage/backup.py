@@ -12,6 +12,7 @@ from typing import Any
 
 from leadapi.storage import schema
 from leadapi.storage.engines import db, is_in_memory
+from leadapi.storage.erased import sync
 from leadapi.storage.transactions import checkpoint, read
 
 NAME = re.compile(r"leadapi-\d{8}T\d{6}Z\.db")
@@ -35,7 +36,8 @@ class Damaged(Exception):
     """SQLite finds a fault in a file."""
 
     def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"{path} is damaged: {fault}.")
+        # SQLite says first in which of the connected databases it is.
+        super().__init__(f"{path} is damaged: {fault.splitlines()[-1].rstrip('.')}.")
 
 
 def require_file() -> Path:
@@ -118,15 +120,6 @@ def run(connection: sqlite3.Connection, statement: str, *parameters: str, tick: 
         raise
     finally:
         connection.set_progress_handler(None, 0)
-
-
-def sync(folder: Path) -> None:
-    """Make names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _prune(folder: Path, newest: Path, keep: int) -> None:

@@ -65,7 +65,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
-            _prepare_sqlite(db.engine)
+            prepare_sqlite(db.engine)
         else:
             _prepare_postgresql(db.engine)
 
@@ -110,7 +110,7 @@ def is_in_memory(engine: Engine) -> bool:
     return engine.dialect.name == "sqlite" and engine.url.database in IN_MEMORY
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def prepare_sqlite(engine: Engine) -> None:
     """Make SQLite durable and strict."""
     queue = WriteQueue(None if is_in_memory(engine) else f"{engine.url.database}.lock")
 

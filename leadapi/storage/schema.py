@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import Flask, current_app
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from leadapi.config import Settings
@@ -118,9 +118,12 @@ def newest() -> str | None:
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-def upgrade() -> None:
-    """Migrate to the newest version, in one transaction. Any number of hosts may do so at once."""
-    with exclusive_transaction() as tx:
+def upgrade(engine: Engine | None = None) -> None:
+    """Migrate to the newest version, in one transaction. Any number of hosts may do so at once.
+
+    :param engine: of another database than that of the app, on SQLite.
+    """
+    with exclusive_transaction(engine) as tx:
         before = _version(tx)
         alembic.command.upgrade(alembic_config(tx), "head")
         after = _version(tx)
@@ -139,9 +142,10 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 @contextmanager
-def exclusive_transaction() -> Iterator[Connection]:
+def exclusive_transaction(engine: Engine | None = None) -> Iterator[Connection]:
     """A transaction in which no other migration runs."""
-    if db.engine.dialect.name == "postgresql":
+    engine = engine or db.engine
+    if engine.dialect.name == "postgresql":
         with write() as tx:
             # A migration may take longer than a request.
             tx.execute(text("SET LOCAL statement_timeout = 0"))
@@ -150,7 +154,7 @@ def exclusive_transaction() -> Iterator[Connection]:
                 tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
                 yield tx
         return
-    with db.engine.connect() as connection:
+    with engine.connect() as connection:
         # Alembic changes a SQLite table by creating it anew, and dropping the old table would delete the rows that
         # refer to it. The pragma has no effect inside a transaction.
         driver: Any = connection.connection.driver_connection

@@ -255,3 +255,14 @@ def test_what_counts_have_left_of_a_source_is_swept(app: Flask, stored_lead: Sto
 
     assert "lead_counts" not in held(app, MARKER)
     assert body(app.test_client().get("/leads?source=another"))["total"] == 1
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_nobody_is_erased_who_cannot_be_put_on_the_list_for_restores(
+    client: FlaskClient, stored_lead: StoredLead, database_url: str
+) -> None:
+    stored_lead()
+    Path(f"{make_url(database_url).database}.erased").mkdir()
+
+    assert client.delete("/leads/1").status_code == 503
+    assert client.get("/leads/1").status_code == 200

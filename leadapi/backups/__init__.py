@@ -1,0 +1,1 @@
+"""Restore backups of the database."""
