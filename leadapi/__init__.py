@@ -24,6 +24,7 @@ from leadapi.metrics import requests as request_metrics
 from leadapi.metrics import views as metrics
 from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
+from leadapi.retention.cli import purge_command
 from leadapi.storage import engines, schema, transactions
 from leadapi.storage.cli import commands as db_commands
 from leadapi.web import addresses, api, cors, docs, headers, outages, pages, proxies
@@ -67,6 +68,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     db_commands.add_command(restore_command)
     app.cli.add_command(keys_commands)
     app.cli.add_command(leads_commands)
+    leads_commands.add_command(purge_command)
     app.cli.add_command(deliver_command)
     app.cli.add_command(destinations_commands)
     app.cli.add_command(doctor_command)

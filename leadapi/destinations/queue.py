@@ -3,7 +3,7 @@
 Triggers add the deliveries of real events (migrations/delivery_triggers.py), dispatchers send them (dispatcher.py).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -97,6 +97,13 @@ _last = (
     .limit(1)
 )
 
+# A due delivery has its event, because erasures and `events.MOST_REPEATED` cancel the deliveries of what they delete.
+_due_leads = (
+    select(events.events.c.lead_id)
+    .join(deliveries, deliveries.c.event_id == events.events.c.id)
+    .where(events.events.c.lead_id.in_(bindparam("lead_ids", expanding=True)), is_due)
+)
+
 
 @dataclass(frozen=True)
 class DeliveryPage:
@@ -154,6 +161,11 @@ def last_deliveries(connection: Connection, destination_ids: Collection[int]) ->
         key: connection.execute(_last, {"of_destination": key}).one_or_none() for key in destination_ids
     }
     return {key: row for key, row in rows.items() if row is not None}
+
+
+def find_due_leads(connection: Connection, lead_ids: Sequence[int]) -> set[int]:
+    """Those of some leads that have a due delivery."""
+    return set(connection.scalars(_due_leads, {"lead_ids": lead_ids}))
 
 
 def replay(destination_id: int, delivery_id: int) -> dict[str, Any]:

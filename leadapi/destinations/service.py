@@ -24,6 +24,7 @@ from leadapi.destinations.errors import (
 from leadapi.destinations.kinds import Kind
 from leadapi.destinations.models import Destination
 from leadapi.destinations.queue import DeliveryPage
+from leadapi.destinations.queue import find_due_leads as find_due_leads  # noqa: PLC0414  # the retention asks for it
 from leadapi.destinations.representations import DestinationPage, ShownDestination, shown
 from leadapi.events import service as events
 from leadapi.leads import service as leads
@@ -215,9 +216,7 @@ def replay_failed(destination_id: int, since: datetime) -> int:
 
 
 def sync_settings(settings: Settings, *, enables: bool = True) -> None:
-    """Create, change or delete the destination of NOTIFY_EMAIL, as the setting says.
-
-    Several processes may do this at the same time.
+    """Create, change or delete the destination of NOTIFY_EMAIL. Several processes may do so at the same time.
 
     :param enables: whether to enable it again if the service has disabled it. A dispatcher does so when it starts,
         because a start often follows a correction of the settings.

@@ -22,6 +22,8 @@ from leadapi.leads.models import SEARCHED, SHOWN
 from leadapi.leads.paging import Position, read_page, read_settled
 from leadapi.leads.representations import EXAMPLE as EXAMPLE  # noqa: PLC0414  # destinations send it as a test
 from leadapi.leads.representations import ShownLead, shown
+from leadapi.leads.unchanged import find_unchanged as find_unchanged  # noqa: PLC0414  # the retention asks for it
+from leadapi.leads.unchanged import lock_unchanged as lock_unchanged  # noqa: PLC0414  # the same
 from leadapi.quarantine import service as quarantine
 
 # How many rows an export reads at a time. The largest leads have 100 kB each, and several copies of them exist

@@ -1,0 +1,1 @@
+"""Retention: erase leads that nobody has changed for too long."""
