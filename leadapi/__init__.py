@@ -24,6 +24,7 @@ from leadapi.metrics import requests as request_metrics
 from leadapi.metrics import views as metrics
 from leadapi.quarantine import traps
 from leadapi.quarantine.views import blp as forms
+from leadapi.retention import worker as retention
 from leadapi.retention.cli import purge_command
 from leadapi.storage import engines, schema, transactions
 from leadapi.storage.cli import commands as db_commands
@@ -63,6 +64,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     schema.init_app(app, settings)
     metrics.init_app(app, settings)
     embedded.init_app(app, settings)
+    retention.init_app(app, settings)
     notify.init_app(app, settings)
     app.cli.add_command(db_commands)
     db_commands.add_command(restore_command)

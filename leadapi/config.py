@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from leadapi.config_fields import (
     Urls,
     WholeNumber,
 )
+from leadapi.config_retention import Ages, OptionalHour
 
 
 class ConfigError(click.ClickException):
@@ -80,6 +82,9 @@ class Settings:
     metrics: bool
     # 0 for none.
     metrics_port: int
+    # By status, how long leads are kept after their last change.
+    retention: tuple[tuple[str, timedelta], ...]
+    scrub_hour: int | None
     # Sentences about settings that are valid but probably a mistake.
     warnings: tuple[str, ...] = ()
 
@@ -160,6 +165,8 @@ class SettingsSchema(Schema):
     NOTIFY_EMAIL = MailRecipients(load_default=NONE)
     METRICS = Switch(load_default="off")
     METRICS_PORT = WholeNumber(0, 65535, load_default=0)
+    RETENTION = Ages(load_default=NONE)
+    SCRUB_HOUR = OptionalHour(load_default=NONE)
 
     @validates_schema(skip_on_field_errors=False)
     def check_mail(self, values: dict[str, Any], **kwargs: Any) -> None:

@@ -16,8 +16,6 @@ from sqlalchemy.exc import ArgumentError
 
 IN_MEMORY = (None, "", ":memory:")
 NONE = "none"
-# A hundred years.
-MOST_DAYS = 36500
 
 
 class DatabaseUrl(fields.Field[URL]):

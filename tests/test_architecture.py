@@ -35,7 +35,7 @@ LAYERS = [
     {"<feature>"},
     {"limits", "server", "web"},
     {"storage"},
-    {"config", "config_fields", "logs"},
+    {"config", "config_fields", "config_retention", "logs"},
 ]
 FEATURES = LAYERS.index({"<feature>"})
 # Features may import these modules of other features.

@@ -1,5 +1,6 @@
 """Settings."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,8 @@ def test_every_setting_has_a_default(folder: Path) -> None:
         notify_email=(),
         metrics=False,
         metrics_port=0,
+        retention=(),
+        scrub_hour=None,
     )
 
 
@@ -83,6 +86,8 @@ def test_every_setting_can_be_given(folder: Path) -> None:
             "SMTP_URL": "smtps://zebedee%40example.com:secret@mail.example.com:8465",
             "MAIL_FROM": "leads@example.com",
             "NOTIFY_EMAIL": "sales@example.com, boss@EXAMPLE.com",
+            "RETENTION": "lost:90d, new:730d",
+            "SCRUB_HOUR": "0",
             "SOMETHING_ELSE": "is not ours",
         }
     )
@@ -112,6 +117,8 @@ def test_every_setting_can_be_given(folder: Path) -> None:
         "leads@example.com",
         ("sales@example.com", "boss@example.com"),
     )
+    assert settings.retention == (("lost", timedelta(days=90)), ("new", timedelta(days=730)))
+    assert settings.scrub_hour == 0
     assert (settings.min_fill_seconds, settings.form_secret) == (3, "secret of 32 characters or more.")
     assert settings.redirect_urls == ("https://www.example.com/thanks?a=1#top", "http://localhost:3000/")
     assert settings.cors_origins == ("https://www.example.com", "http://[::1]:3000", "http://localhost:8080")

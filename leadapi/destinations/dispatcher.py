@@ -37,8 +37,7 @@ STOP_SECONDS = 2.0
 # How long the dispatcher waits after an error, and for the write lock of SQLite.
 ERROR_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
-# How long after the start the retention runs at the latest, and how long it pauses between two transactions and
-# between two runs.
+# The latest start of the first retention, the pause between two transactions of it, and that between two runs.
 FIRST_RETENTION_SECONDS = 60.0
 STEP_SECONDS = 0.1
 RETENTION_SECONDS = 3600.0
@@ -102,13 +101,17 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to deliver, in threads of its own."""
-        self._thread.start()
+        self._companions = [make() for make in self._app.extensions["beside_dispatcher"]]
+        for thread in (self._thread, *self._companions):
+            thread.start()
 
     def stop(self) -> None:
         """Start no more attempts, wait a moment for those that are running, and hand back their leases."""
         self._is_stopping.set()
         self.news.set()
         self._thread.join()
+        for companion in self._companions:
+            companion.stop()
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():

@@ -16,6 +16,8 @@ PACE = Pace(slots=16, pass_seconds=0.1, most_per_pass=10, share=0.05, poll_secon
 def init_app(app: Flask, settings: Settings) -> None:
     """Deliver in this process from its first committed request on, if its server has not called `start` before."""
     app.extensions["dispatcher"] = None
+    # Other features add what makes a thread with `start` and `stop`, to run wherever a dispatcher runs.
+    app.extensions["beside_dispatcher"] = []
     app.extensions["dispatcher_lock"] = threading.Lock()
     if settings.delivery == "embedded":
         app.extensions["after_commit"] = partial(_start_if_serving, app)

@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from leadapi.config_retention import STATUSES
 from leadapi.leads.emails import domains_to_encode
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.leads.fields import Attributes, Email, LeadCursor, QueryEmail, Words
@@ -26,7 +27,6 @@ from leadapi.web.fields import (
 )
 
 ATTRIBUTES_TOGETHER = f"At most {MAX_ATTRIBUTES_BYTES // 1024} KiB together, as JSON."
-STATUSES = ["new", "contacted", "qualified", "converted", "lost"]
 
 
 class Status(Choice):

@@ -9,8 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from leadapi import storage
-from leadapi.config_fields import MOST_DAYS
-from leadapi.leads.schemas import STATUSES
+from leadapi.config_retention import MOST_DAYS, STATUSES
 from leadapi.retention import service
 from leadapi.storage import schema
 from leadapi.storage.commands import exit_on_interrupt, progress_bar

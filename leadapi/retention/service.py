@@ -14,8 +14,8 @@ from leadapi.leads import service as leads
 ERASED_AT_ONCE = 10
 # The part of the time in which a transaction may be open. Captures need the rest.
 SHARE = 0.1
-# How long a transaction waits for the write lock of SQLite: longer than a request, because no client waits for it.
-PATIENCE_SECONDS = 25
+# How long a transaction waits for the write lock of SQLite. With a patience of its own, it does not open the breaker.
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def scrub() -> None:
     Captures wait meanwhile. The folder of the database needs twice the size of the database as free space.
     """
     try:
+        scrubbing.keep_temporary_files_beside_database()
         scrubbing.scrub()
     except (scrubbing.ScrubUnsupported, scrubbing.ScrubIncomplete) as exc:
         raise click.ClickException(str(exc)) from exc

@@ -5,11 +5,12 @@ It contains ids only, one on each line, and only grows: the oldest backup may be
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from leadapi.storage.engines import is_in_memory
+from leadapi.storage.engines import db, is_in_memory
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 
@@ -52,6 +53,16 @@ def read_erased(database: Path) -> set[int]:
         return set()
     # A last line without an end was cut off by a crash before the commit.
     return {int(line) for line in lines if line.endswith(b"\n") and line.strip().isdigit()}
+
+
+def last_erasure() -> datetime | None:
+    """When an id was added to the list of the app's database for the last time; None if there is no list."""
+    if db.engine.dialect.name != "sqlite" or is_in_memory(db.engine):
+        return None
+    try:
+        return datetime.fromtimestamp(list_beside(Path(str(db.engine.url.database))).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
 
 
 def sync(folder: Path) -> None:

@@ -3,8 +3,11 @@
 `secure_delete` overwrites deleted rows, but not the copies that remain when SQLite moves rows from one page to another.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from leadapi.storage.backup import INSTRUCTIONS
 from leadapi.storage.engines import db, is_in_memory
 from leadapi.storage.transactions import checkpoint
 
@@ -30,9 +33,23 @@ class ScrubUnsupported(Exception):
         )
 
 
-def scrub() -> None:
+def keep_temporary_files_beside_database() -> None:
+    """Let SQLite write its temporary files into the folder of the database: /tmp may be small, and on another disk.
+
+    It is a setting of the process, which must not change while other threads use SQLite.
+    """
+    engine = db.engine
+    if engine.dialect.name != "sqlite" or is_in_memory(engine):
+        return
+    folder = str(Path(str(engine.url.database)).parent).replace("'", "''")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA temp_store_directory = '{folder}'")
+
+
+def scrub(until: Callable[[], bool] = lambda: False) -> None:
     """Rewrite the file. Writers wait meanwhile, as they wait for each other; readers go on.
 
+    :param until: called now and then; a true result ends the scrub with an OperationalError, and the file stays.
     :raises ScrubUnsupported: the database is PostgreSQL.
     :raises ScrubIncomplete: a reader kept the old content from being overwritten.
     """
@@ -41,12 +58,13 @@ def scrub() -> None:
         raise ScrubUnsupported
     if is_in_memory(engine):
         return
-    # The temporary copy belongs on the volume of the database: /tmp may be small, and on another disk. The pragma is in
-    # force for the whole process, which is that of the command.
-    folder = str(Path(str(engine.url.database)).parent).replace("'", "''")
     with engine.connect() as connection, connection.info["write_queue"].turn(PATIENCE_SECONDS):
-        connection.exec_driver_sql(f"PRAGMA temp_store_directory = '{folder}'")
-        connection.exec_driver_sql("VACUUM")
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(until, INSTRUCTIONS)
+        try:
+            connection.exec_driver_sql("VACUUM")
+        finally:
+            driver.set_progress_handler(None, 0)
     # The new content is in the write-ahead log until a checkpoint writes it over the old.
     if not checkpoint(engine):
         raise ScrubIncomplete

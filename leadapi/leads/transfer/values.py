@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-from leadapi.leads.schemas import STATUSES
+from leadapi.config_retention import STATUSES
 from leadapi.web.fields import SPACES
 
 # Year first, so that the order of day and month is clear.
