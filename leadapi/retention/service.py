@@ -11,9 +11,11 @@ from leadapi.keys.service import OPERATOR
 from leadapi.leads import service as leads
 
 # How many leads a transaction erases. On SQLite, captures wait for it.
-ERASED_AT_ONCE = 10
+ERASED_AT_ONCE = 20
 # The part of the time in which a transaction may be open. Captures need the rest.
 SHARE = 0.1
+# The longest pause. A machine that was suspended during a transaction would cause a very long one.
+MOST_PAUSE_SECONDS = 1.0
 # How long a transaction waits for the write lock of SQLite. With a patience of its own, it does not open the breaker.
 PATIENCE_SECONDS = 5.0
 
@@ -47,9 +49,7 @@ def purge(*, status: str | None, before: datetime) -> Iterator[Step]:
     for found in _search(status, before):
         yield Step(pause=_pause(started))
         for start in range(0, len(found), ERASED_AT_ONCE):
-            started = time.monotonic()
-            erased, kept = _erase(found[start : start + ERASED_AT_ONCE], status, before)
-            yield Step(erased, kept, _pause(started))
+            yield _erase(found[start : start + ERASED_AT_ONCE], status, before)
         started = time.monotonic()
 
 
@@ -63,14 +63,16 @@ def _search(status: str | None, before: datetime) -> Iterator[list[int]]:
 
 def _pause(started: float) -> float:
     """How long to pause after something that took since `started`."""
-    return (time.monotonic() - started) * (1 / SHARE - 1)
+    return min((time.monotonic() - started) * (1 / SHARE - 1), MOST_PAUSE_SECONDS)
 
 
 @storage.retries_deadlocks
-def _erase(lead_ids: list[int], status: str | None, before: datetime) -> tuple[int, int]:
+def _erase(lead_ids: list[int], status: str | None, before: datetime) -> Step:
     with storage.write(patience=PATIENCE_SECONDS) as tx:
+        # The wait for the lock does not count: others are writing meanwhile.
+        started = time.monotonic()
         # Somebody may have changed them since they were found.
         doomed = leads.lock_unchanged(tx, lead_ids, status=status, before=before)
         kept = destinations.find_due_leads(tx, doomed)
         erased = leads.erase_leads(tx, [lead_id for lead_id in doomed if lead_id not in kept], by=OPERATOR)
-    return len(erased), len(kept)
+    return Step(len(erased), len(kept), _pause(started))
