@@ -109,9 +109,9 @@ class Dispatcher:
         """Start no more attempts, wait a moment for those that are running, and hand back their leases."""
         self._is_stopping.set()
         self.news.set()
-        self._thread.join()
         for companion in self._companions:
             companion.stop()
+        self._thread.join()
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():
