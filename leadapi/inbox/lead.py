@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
+from leadapi.config_retention import STATUSES
 from leadapi.destinations import queue
 from leadapi.inbox import timeline
 from leadapi.inbox.access import require
@@ -18,7 +19,6 @@ from leadapi.inbox.timeline import Entry, History
 from leadapi.keys.guard import caller
 from leadapi.leads import notes, service
 from leadapi.leads.errors import LeadChanged, LeadMissing
-from leadapi.leads.schemas import STATUSES
 from leadapi.web.negotiation import entity_tag
 from leadapi.web.parsing import InvalidFields
 

@@ -6,13 +6,13 @@ import orjson
 from flask import Blueprint, Response, current_app, make_response, request
 
 from leadapi.config import Settings
+from leadapi.config_retention import STATUSES
 from leadapi.inbox import visits
 from leadapi.inbox.reading import given, read_query
 from leadapi.inbox.rendering import render
 from leadapi.inbox.schemas import FILTERS, LeadExportQuerySchema, LeadListQuerySchema
 from leadapi.leads import service
 from leadapi.leads.fields import LeadCursor
-from leadapi.leads.schemas import STATUSES
 from leadapi.leads.transfer.downloads import download
 
 # How the list is read, whatever the URL says.

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from flask import Blueprint
 
 from leadapi import storage
+from leadapi.config_retention import STATUSES
 from leadapi.inbox.reading import read_query
 from leadapi.inbox.rendering import day, render
 from leadapi.inbox.schemas import PERIODS, NumbersQuerySchema
-from leadapi.leads.schemas import STATUSES
 from leadapi.leads.stats import service
 
 MOST_SOURCES = 10
