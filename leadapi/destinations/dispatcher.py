@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from leadapi import storage
 from leadapi.config import Settings
-from leadapi.destinations import leases, messages, notices, outcomes, retention, service
+from leadapi.destinations import leases, messages, notices, notify, outcomes, retention, service
 from leadapi.destinations.kinds import CONNECTION, FAILING, Message, Outcome
 from leadapi.destinations.leases import Claim
 from leadapi.destinations.outcomes import Attempt
@@ -150,7 +150,7 @@ class Dispatcher:
         """Record outcomes and start attempts; return how many seconds may pass until there is something to do."""
         self._collect()
         if not self._is_synced:
-            service.sync_settings(self._settings)
+            notify.sync_settings(self._settings)
             self._is_synced = True
         now = datetime.now(UTC)
         poll = timedelta(seconds=self._pace.poll_seconds)

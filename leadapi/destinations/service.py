@@ -1,15 +1,13 @@
-"""Destinations: create, list, show, change, delete and test them, rotate their secrets, and follow NOTIFY_EMAIL."""
+"""Destinations: create, list, show, change, delete and test them, and rotate their secrets."""
 
 import base64
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from leadapi import storage
 from leadapi.config import Settings
@@ -39,7 +37,6 @@ MOST_HEADERS = 10
 # How long the secret before a rotation signs along.
 ROTATION_TIME = timedelta(hours=24)
 SECRET_BYTES = 32
-NOTIFY_EMAIL = "NOTIFY_EMAIL"
 # For features that watch deliveries.
 OUTCOMES, backlog = outcomes.OUTCOMES, inspection.backlog
 kinds_in_use, neglected = inspection.kinds_in_use, inspection.neglected
@@ -48,7 +45,6 @@ _destinations = Destination.metadata.tables["destinations"]
 _this = _destinations.c.id == bindparam("destination_id")
 _one = select(_destinations).where(_this)
 _locked = _one.with_for_update()
-_of_setting = select(_destinations).where(_destinations.c.setting == NOTIFY_EMAIL)
 _count = select(func.count()).select_from(_destinations)
 _insert = insert(_destinations).returning(_destinations.c.id)
 _delete = delete(_destinations).where(_this)
@@ -213,38 +209,6 @@ def replay_failed(destination_id: int, since: datetime) -> int:
     """
     _require(destination_id)
     return queue.replay_failed(destination_id, since)
-
-
-def sync_settings(settings: Settings, *, enables: bool = True) -> None:
-    """Create, change or delete the destination of NOTIFY_EMAIL. Several processes may do so at the same time.
-
-    :param enables: whether to enable it again if the service has disabled it. A dispatcher does so when it starts,
-        because a start often follows a correction of the settings.
-    """
-    url = ""
-    if settings.notify_email:
-        url = KINDS[EMAIL].check(f"mailto:{','.join(map(quote, settings.notify_email))}", settings)
-    with storage.read() as connection:
-        row = connection.execute(_of_setting).one_or_none()
-    if row is None and url:
-        _create_for_setting(url)
-    elif row is not None and not url:
-        with storage.write() as tx:
-            tx.execute(_delete, {"destination_id": row.id})
-    elif row is not None and (row.url != url or (enables and row.disabled_reason)):
-        with storage.write() as tx:
-            _update(tx, row.id, {"url": url, "enabled": True, "disabled_reason": None, "failing_since": None})
-
-
-def _create_for_setting(url: str) -> None:
-    values = {"kind": EMAIL, "url": url, "events": _json(DEFAULT_EVENTS), "created_at": storage.now()}
-    try:
-        with storage.write() as tx:
-            tx.execute(_insert, values | {"setting": NOTIFY_EMAIL})
-    except IntegrityError as exc:
-        # Another process has just created it.
-        if storage.violated(exc) != "uq_destinations_setting":
-            raise
 
 
 def _values(changes: Mapping[str, Any], kind: str, settings: Settings) -> dict[str, Any]:

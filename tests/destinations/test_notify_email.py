@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from conftest import Json, MakeApp, body
 from leadapi import storage
-from leadapi.destinations import service
+from leadapi.destinations import notify
 from servers import at_once
 
 MAIL = {"SMTP_URL": "smtp://127.0.0.1:25", "MAIL_FROM": "leads@example.com"}
@@ -29,7 +29,7 @@ def started(make_app: MakeApp, database_url: str) -> Any:
 
 def sync(app: Flask) -> None:
     with app.app_context():
-        service.sync_settings(app.extensions["settings"])
+        notify.sync_settings(app.extensions["settings"])
 
 
 def listed(app: Flask) -> list[Json]:
