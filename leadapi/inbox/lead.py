@@ -12,7 +12,7 @@ from leadapi.config_retention import STATUSES
 from leadapi.destinations import queue
 from leadapi.inbox import timeline
 from leadapi.inbox.access import require
-from leadapi.inbox.reading import read_form
+from leadapi.inbox.reading import place, read_form
 from leadapi.inbox.rendering import go_to, render, texts
 from leadapi.inbox.schemas import EraseFormSchema, LeadFormSchema
 from leadapi.inbox.timeline import Entry, History
@@ -61,7 +61,7 @@ def change_lead(lead_id: int) -> Response | Page:
     if "note" in form:
         notes.add_note(lead_id, form["note"], by=caller())
         saved.append("note")
-    return go_to("inbox.lead.show_lead", lead_id=lead_id, saved="-".join(saved))
+    return go_to("inbox.lead.show_lead", lead_id=lead_id, saved="-".join(saved), **place())
 
 
 @blp.get("/erase")
@@ -83,7 +83,7 @@ def erase_lead(lead_id: int) -> Response | Page:
         service.erase_lead(lead_id, by=caller(), condition=_is_tagged(form["if_match"]))
     except LeadChanged:
         return _question(lead_id, seen=form["seen"]), HTTPStatus.PRECONDITION_FAILED
-    return go_to("inbox.leads.show_list", erased=lead_id)
+    return go_to("inbox.leads.show_list", erased=lead_id, **place())
 
 
 def _page(lead_id: int, *, seen: int | None = None, saved: str = "", **values: Any) -> str:
@@ -101,6 +101,7 @@ def _page(lead_id: int, *, seen: int | None = None, saved: str = "", **values: A
         section="leads",
         lead=lead,
         tag=entity_tag(found.json),
+        place=place(),
         statuses=STATUSES,
         history=history,
         meanwhile=None if seen is None else history.since(seen),
@@ -120,6 +121,7 @@ def _question(lead_id: int, *, seen: int | None = None, is_unconfirmed: bool = F
         section="leads",
         lead=found.fields,
         tag=entity_tag(found.json),
+        place=place(),
         history=history,
         meanwhile=None if seen is None else history.since(seen),
         is_unconfirmed=is_unconfirmed,

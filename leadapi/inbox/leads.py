@@ -1,6 +1,7 @@
 """The list of leads: filtered, page by page, and as a file."""
 
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import orjson
 from flask import Blueprint, Response, current_app, make_response, request
@@ -8,17 +9,21 @@ from flask import Blueprint, Response, current_app, make_response, request
 from leadapi.config import Settings
 from leadapi.config_retention import STATUSES
 from leadapi.inbox import visits
-from leadapi.inbox.reading import given, read_query
+from leadapi.inbox.reading import filters, place, read_query
 from leadapi.inbox.rendering import render
-from leadapi.inbox.schemas import FILTERS, LeadExportQuerySchema, LeadListQuerySchema
+from leadapi.inbox.schemas import LeadExportQuerySchema, LeadListQuerySchema
 from leadapi.leads import service
 from leadapi.leads.fields import LeadCursor
+from leadapi.leads.search import normalize
+from leadapi.leads.stats.service import count_leads
 from leadapi.leads.transfer.downloads import download
 
 # How the list is read, whatever the URL says.
 PAGE = {"limit": "50", "offset": "0", "sort": "-id"}
 # Wider than any line on a screen.
 LONGEST_LINE = 300
+# How much of a line is shown before a word that was searched.
+CHARACTERS_BEFORE = 40
 
 blp = Blueprint("leads", __name__)
 
@@ -27,7 +32,7 @@ class ListedLead(NamedTuple):
     """A lead as a line of the list."""
 
     fields: dict[str, Any]
-    # The first line of the message.
+    # The first line of the message, or the one that has a word of the search.
     line: str
     is_unseen: bool
 
@@ -36,17 +41,18 @@ class ListedLead(NamedTuple):
 def show_list() -> Response:
     """The newest leads, or an older page of them."""
     args = read_query(LeadListQuerySchema, **PAGE)
-    chosen = {name: value for name, value in given().items() if name in FILTERS}
+    chosen = filters()
     page = service.list_leads(**args)
     found = [orjson.loads(json) for json in page.items]
     visit = visits.look(max((lead["id"] for lead in found), default=0), at_all=not chosen and "after" not in args)
-    counts = {status: service.list_leads(limit=1, status=status).total for status in STATUSES}
+    counts = dict.fromkeys(STATUSES, 0) | dict(count_leads(by="status", zone=ZoneInfo("UTC")).items)
+    words = normalize(chosen.get("q", "")).split()
     response = make_response(
         render(
             "leads.html",
             section="leads",
             leads=[
-                ListedLead(lead, _first_line(lead["message"]), visit is not None and lead["id"] > visit.base)
+                ListedLead(lead, _line(lead["message"] or "", words), visit is not None and lead["id"] > visit.base)
                 for lead in found
             ],
             total=page.total,
@@ -55,6 +61,7 @@ def show_list() -> Response:
             counts=counts if chosen.keys() <= {"status"} else {},
             new=counts["new"],
             chosen=chosen,
+            place=place(),
             is_empty=not page.total and not chosen,
             is_first="after" not in args,
             next_page=LeadCursor.encode_position(page.next_after) if page.next_after else None,
@@ -74,8 +81,14 @@ def export() -> Response:
     return download(**args)
 
 
-def _first_line(message: str | None) -> str:
-    lines = (message or "").strip().splitlines()
+def _line(message: str, words: list[str]) -> str:
+    """The first line of the message that has one of the words, from shortly before the word; else the first line."""
+    lines = message.strip().splitlines()
+    for line in lines if words else []:
+        found = [at for word in words if (at := normalize(line).find(word)) >= 0]
+        if found:
+            start = max(0, min(found) - CHARACTERS_BEFORE)
+            return ("… " if start else "") + line[start : start + LONGEST_LINE]
     return lines[0][:LONGEST_LINE] if lines else ""
 
 

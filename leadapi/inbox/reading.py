@@ -6,6 +6,7 @@ from typing import Any
 from flask import request
 from marshmallow import Schema, ValidationError
 
+from leadapi.inbox.schemas import FILTERS
 from leadapi.web.parsing import InvalidFields, flat
 
 
@@ -21,6 +22,16 @@ def read_query(schema: type[Schema], **fixed: str) -> dict[str, Any]:
 def given() -> dict[str, str]:
     """The parameters in the URL that are not blank: a form also sends the fields that nobody filled in."""
     return {name: value for name, value in request.args.items() if value.strip()}
+
+
+def filters() -> dict[str, str]:
+    """The parameters in the URL that choose leads."""
+    return {name: value for name, value in given().items() if name in FILTERS}
+
+
+def place() -> dict[str, str]:
+    """The parameters in the URL that lead back to the same page of the list."""
+    return {name: value for name, value in given().items() if name in (*FILTERS, "after")}
 
 
 def read_form(schema: type[Schema]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def test_mail_is_added_by_its_addresses(client: FlaskClient) -> None:
     html = submit(client, "/new?kind=email", url="ann@example.com, o'neil+x@example.com", events=EVENTS)
 
     assert show(client)["url"] == "mailto:ann@example.com,o'neil+x@example.com"
-    assert "The destination is added." in html
+    assert "The destination was added." in html
     assert "ann@example.com, o'neil+x@example.com" in as_text(html)
     # Without the checkbox, nothing is sent yet.
     assert show(client)["enabled"] is False
@@ -102,7 +102,7 @@ def test_a_destination_is_changed(client: FlaskClient) -> None:
 
     assert 'value="lead.*" checked' in form
     assert "\npage</textarea>" in form
-    assert "The changes are saved." in html
+    assert "The changes were saved." in html
     assert "X-Kept, X-New" in html
     stored = show(client)
     assert (stored["url"], stored["events"], stored["sources"]) == (f"{URL}/2", ["lead.noted"], None)
@@ -118,7 +118,7 @@ def test_a_destination_is_deleted_after_a_question(client: FlaskClient, stored_l
 
     assert f"{MARKER} CRM" in question
     assert "1 delivery is still waiting." in question
-    assert "The destination and its deliveries are gone." in html
+    assert "The destination and its deliveries were deleted." in html
     assert client.get("/inbox/destinations/1").status_code == 404
 
 
@@ -136,9 +136,9 @@ def test_a_destination_that_was_stopped_is_switched_on(app: Flask, client: Flask
     before = client.get("/inbox/destinations/1").text
     html = submit(client, "/1/enable")
 
-    assert "Every try has failed for 5 days." in before
+    assert "Every attempt has failed for 5 days." in before
     assert "Send a test" not in before
-    assert "It is on again" in html
+    assert "It is enabled again" in html
     assert show(client)["enabled"] is True
     # Somebody else may have paused it since the page was shown.
     client.patch("/destinations/1", json={"enabled": False})

@@ -94,7 +94,7 @@ def test_the_list_tells_how_each_destination_is(app: Flask, client: FlaskClient,
 
 @pytest.mark.one_database
 def test_without_destinations_it_says_what_they_are(client: FlaskClient) -> None:
-    assert "No destination yet." in client.get("/inbox/destinations").text
+    assert "No destinations yet." in client.get("/inbox/destinations").text
 
 
 def test_the_pages_have_every_destination_once(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,11 +127,11 @@ def test_deliveries_are_listed_by_state_and_page(
     due, failed = table(first)
 
     assert due == "New lead Lead 3 Waiting"
-    assert failed.startswith("New lead Lead 2 Failed 2 tries It answered with an error. (500) in 1,234 ms")
+    assert failed.startswith("New lead Lead 2 Failed 2 attempts It answered with an error. (500) in 1,234 ms")
     assert "&lt;b&gt;no&lt;/b&gt;" in first
     assert [line[:15] for line in table(client.get(f"/inbox/destinations/1{after}").text)] == ["New lead Lead 1"]
     assert [line[:15] for line in table(client.get("/inbox/destinations/1?state=failed").text)] == ["New lead Lead 2"]
-    assert "There is none in this state." in client.get("/inbox/destinations/1?state=cancelled").text
+    assert "No delivery is in this state." in client.get("/inbox/destinations/1?state=cancelled").text
 
 
 @pytest.mark.one_database
@@ -149,10 +149,10 @@ def test_deliveries_are_sent_again(app: Flask, client: FlaskClient, stored_lead:
     stored_lead()
     end(app, 1, "delivered", status=204)
 
-    assert "The delivery is sent again." in submit(client, "/1/deliveries/1/replay")
+    assert "The delivery is being sent again." in submit(client, "/1/deliveries/1/replay")
     response = client.post("/inbox/destinations/1/deliveries/1/replay", headers=OWN)
     assert (response.status_code, response.mimetype) == (409, "text/html")
-    assert "Nothing has failed in this time." in submit(client, "/1/replay", hours="1")
+    assert "Nothing failed in this period." in submit(client, "/1/replay", hours="1")
 
 
 def test_what_failed_lately_is_sent_again(app: Flask, client: FlaskClient, stored_lead: StoredLead) -> None:
@@ -166,8 +166,8 @@ def test_what_failed_lately_is_sent_again(app: Flask, client: FlaskClient, store
     hour = submit(client, "/1/replay", hours="1")
     day = submit(client, "/1/replay", hours="24")
 
-    assert "Nothing has failed" in hour
-    assert "2 deliveries are sent again." in day
+    assert "Nothing failed" in hour
+    assert "2 deliveries are being sent again." in day
     assert client.post("/inbox/destinations/1/replay", data={"hours": "2"}, headers=OWN).status_code == 422
 
 
@@ -227,7 +227,7 @@ def test_a_webhook_is_added_and_tested_by_keyboard_without_a_script(serve: Serve
         page.get_by_role("button", name="Send a test").press("Enter")
         page.get_by_text("The test is on its way.").wait_for()
         receiver.until(1)
-        page.get_by_role("link", name="Look again").press("Enter")
+        page.get_by_role("link", name="Reload").press("Enter")
         # The outcome is stored after the answer.
         while not page.get_by_text("Working").count():
             page.reload()

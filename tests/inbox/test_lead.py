@@ -1,6 +1,7 @@
 """The page of a lead, and what can be done there."""
 
 import re
+from html import unescape
 from typing import Any
 from urllib.parse import unquote
 
@@ -90,7 +91,7 @@ def test_a_note_is_in_the_history_with_the_name_of_its_author(log_in: LogIn, gua
     page = follow(browser, send(browser, lead["id"], note=" First\r\nSecond "))
 
     assert "Note added." in as_text(page)
-    assert f"{MARKER}'s program added a note now First Second" in as_text(page)
+    assert f"{MARKER}'s program added a note just now First Second" in as_text(page)
     assert history(log_in_api(guarded), lead)[-1]["data"] == {"text": "First\nSecond"}
 
 
@@ -136,7 +137,7 @@ def test_a_change_that_somebody_made_meanwhile_is_shown_and_not_overwritten(
 
     text = as_text(response.text)
     assert response.status_code == 412
-    assert "Somebody changed this lead meanwhile. Nothing was saved." in text
+    assert "Somebody else changed this lead in the meantime. Nothing was saved." in text
     assert "Status: New → Lost" in text
     assert f"Company: {lead['company']} → Another" in text
     assert "Wrote again" in text
@@ -168,20 +169,37 @@ def test_the_history_tells_in_sentences_what_happened(client: FlaskClient, new_l
     text = as_text(client.get(f"/inbox/leads/{lead['id']}").text)
 
     sentences = [
-        "Arrived from page now First",
-        "Wrote again from mail now Second Source: page → mail",
-        "Somebody without a key changed now",
+        "Arrived from page just now First",
+        "Wrote again from mail just now Second Source: page → mail",
+        "Somebody without a key changed just now",
         f"Company: {sent['company']} → none",
         "page: x → none",
         "phone: 1 → 2",
         "Somebody without a key changed the status from New to Lost",
-        f"Wrote again from {'y' * 100} now Third",
+        f"Wrote again from {'y' * 100} just now Third",
         f"Full text of what the form sent source {'y' * 101}",
     ]
     for sentence in sentences:
         assert sentence in text, text
     # The newest comes first.
     assert text.index("Third") < text.index("Wrote again from mail")
+
+
+def test_a_lead_leads_back_to_the_page_of_the_list_that_it_was_opened_from(
+    client: FlaskClient, stored_lead: StoredLead
+) -> None:
+    lead = stored_lead(source="page")
+    query = "source=page&amp;q=zebedee"
+    listed = client.get("/inbox?source=page&q=zebedee").text
+
+    page = client.get(f"/inbox/leads/{lead['id']}?source=page&q=zebedee").text
+    (action,) = re.findall('id="change" method="post" action="([^"]+)"', page)
+    saved = client.post(f"/{unescape(action).lstrip('./')}", data=fields_of(page) | {"status": "lost"}, headers=OWN)
+
+    assert f'href="inbox/leads/{lead["id"]}?{query}"' in listed
+    for html in (page, follow(client, saved)):
+        assert f'inbox?{query}">← Leads' in html
+    assert f"/erase?{query}" in page
 
 
 def test_a_long_history_is_shown_in_two_steps(

@@ -1,6 +1,7 @@
 """The list of leads."""
 
 import re
+from html import unescape
 
 import pytest
 from flask import Flask
@@ -50,6 +51,49 @@ def test_leads_are_filtered_by_links_and_counted_by_status(client: FlaskClient, 
     assert 'href="inbox?source=page&amp;status=lost"' in page
     assert 'class="chip" href="inbox?status=new"' in page
     assert "No lead matches." in client.get("/inbox?source=nowhere").text
+
+
+def test_a_search_holds_with_filters_and_can_be_left(client: FlaskClient, stored_lead: StoredLead) -> None:
+    stored_lead(full_name=f"{MARKER} One", message="A zeppelin", source="page")
+    stored_lead(full_name=f"{MARKER} Two", message="A Zéppelin", source="mail")
+    stored_lead(full_name=f"{MARKER} Three", message="A balloon", source="page")
+
+    html = client.get("/inbox?source=page&q=zeppelin").text
+    export = re.findall(r'href="inbox(/export[^"]*)"', html)
+    none = client.get("/inbox?source=page&q=submarine").text
+
+    assert names(client.get("/inbox?q=zeppelin").text) == [f"{MARKER} Two", f"{MARKER} One"]
+    assert names(html) == [f"{MARKER} One"]
+    # The box has the words, and its form keeps the filter.
+    assert '<input type="hidden" name="source" value="page">' in html
+    assert 'type="search" maxlength="200" value="zeppelin"' in html
+    # The filters keep the search, and both can be removed. The numbers of all leads would be wrong beside them.
+    assert 'href="inbox?source=page&amp;q=zeppelin&amp;status=lost">Lost</a>' in html
+    assert 'class="chip" href="inbox?source=page"' in html
+    assert 'class="chip" href="inbox?q=zeppelin"' in html
+    assert title(html) == "(3) Leads · leadapi"
+    with client.get(f"/inbox{unescape(export[0])}") as response:
+        assert [line.split(",")[1] for line in response.text.splitlines()] == ["full_name", f"{MARKER} One"]
+    assert "No lead matches." in none
+    assert '<a class="button" href="inbox">Show all leads</a>' in none
+    assert "/export" not in none
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("Hello\nA Zéppelin, please", "A Zéppelin, please"),
+        (f"{'long ' * 50}zeppelin, please", f"… {'long ' * 8}zeppelin, please"),
+        ("Hello\nSend a brochure of your airship", "Hello"),
+    ],
+)
+def test_a_search_shows_the_line_that_was_found(
+    client: FlaskClient, stored_lead: StoredLead, message: str, line: str
+) -> None:
+    stored_lead(message=message, attributes={"wanted": "zeppelin"})
+
+    assert f'<td class="line"><bdi>{line}</bdi>' in client.get("/inbox?q=ZEPPELIN").text
 
 
 @pytest.mark.parametrize("query", ["status=unknown", "after=x", "created_from=yesterday"])

@@ -63,16 +63,14 @@ def test_the_numbers_are_those_of_all_leads_and_of_the_last_days(
     html = client.get("/inbox/numbers").text
     year = client.get("/inbox/numbers?days=365").text
 
-    assert (
-        figures(html) == figures(year) == {"Still new": "4", "Last 30 days": "6", "Conversion": "75 %", "In all": "8"}
-    )
+    assert figures(html) == figures(year) == {"Still new": "4", "Last 30 days": "6", "Conversion": "75%", "Total": "8"}
     for page in (html, year):
-        assert "1 in the 30 days before (+500 %)" in page
-    assert "3 converted of 4" in html
+        assert "1 in the 30 days before (+500%)" in page
+    assert "3 of 4 closed leads" in html
     assert rows(html, "All leads by source") == [
-        ["page", "4", "50 %"],
-        ["a & b", "3", "38 %"],
-        ["No source", "1", "12 %"],
+        ["page", "4", "50%"],
+        ["a & b", "3", "38%"],
+        ["No source", "1", "12%"],
     ]
     assert [row[:2] for row in rows(html, "All leads by status")] == [
         ["New", "4"],
@@ -113,8 +111,8 @@ def test_many_sources_are_put_together(
         stored_lead(source=source)
 
     assert rows(client.get("/inbox/numbers").text, "All leads by source") == [
-        ["b", "2", "50 %"],
-        ["2 other sources", "2", "50 %"],
+        ["b", "2", "50%"],
+        ["2 other sources", "2", "50%"],
     ]
 
 
@@ -123,8 +121,8 @@ def test_without_leads_there_is_no_chart(app: Flask, client: FlaskClient, stored
     move(app, stored_lead()["id"], datetime.now(UTC) - timedelta(days=100))
     none_lately = client.get("/inbox/numbers").text
 
-    assert "No lead yet." in empty
-    assert figures(none_lately) == {"Still new": "1", "Last 30 days": "0", "Conversion": "–", "In all": "1"}
+    assert "No leads yet." in empty
+    assert figures(none_lately) == {"Still new": "1", "Last 30 days": "0", "Conversion": "–", "Total": "1"}
     assert "No lead arrived in the last 30 days." in none_lately
     assert "chart" not in empty + none_lately
 
