@@ -100,13 +100,15 @@ def test_nothing_that_strangers_store_runs_or_breaks_out(serve: Serve, watched: 
 
 def test_no_parameter_breaks_out(serve: Serve, page: "Page") -> None:
     server = serve(DATABASE_URL="sqlite:///./leads.db")
+    store(server, 0, "Zebedee")
     paths = (
         "/inbox/%s",
         "/inbox?source=%s",
+        "/inbox?q=%s",
         "/inbox?%s=%s",
         "/inbox?status=%s",
         "/inbox?erased=%s",
-        "/inbox/leads/1?saved=%s&history=%s",
+        "/inbox/leads/1?saved=%s&history=%s&q=%s&after=%s",
     )
 
     for attack in ATTACKS:

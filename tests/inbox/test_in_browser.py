@@ -139,10 +139,10 @@ def test_the_list_refreshes_itself_and_keeps_the_focus(server: Server, page: "Pa
 
 PATHS = [
     "/inbox",
-    "/inbox?source=landing-page&status=new",
-    "/inbox?source=nowhere",
+    "/inbox?q=demo&source=landing-page&status=new",
+    "/inbox?q=nowhere",
     "/inbox/leads/1",
-    "/inbox/leads/1?saved=status-note",
+    "/inbox/leads/1?saved=status-note&q=demo",
     "/inbox/leads/1/erase",
     "/inbox/leads/99",
 ]

@@ -1,7 +1,6 @@
 """The page of a lead, and what can be done there."""
 
 import re
-from html import unescape
 from typing import Any
 from urllib.parse import unquote
 
@@ -183,23 +182,6 @@ def test_the_history_tells_in_sentences_what_happened(client: FlaskClient, new_l
         assert sentence in text, text
     # The newest comes first.
     assert text.index("Third") < text.index("Wrote again from mail")
-
-
-def test_a_lead_leads_back_to_the_page_of_the_list_that_it_was_opened_from(
-    client: FlaskClient, stored_lead: StoredLead
-) -> None:
-    lead = stored_lead(source="page")
-    query = "source=page&amp;q=zebedee"
-    listed = client.get("/inbox?source=page&q=zebedee").text
-
-    page = client.get(f"/inbox/leads/{lead['id']}?source=page&q=zebedee").text
-    (action,) = re.findall('id="change" method="post" action="([^"]+)"', page)
-    saved = client.post(f"/{unescape(action).lstrip('./')}", data=fields_of(page) | {"status": "lost"}, headers=OWN)
-
-    assert f'href="inbox/leads/{lead["id"]}?{query}"' in listed
-    for html in (page, follow(client, saved)):
-        assert f'inbox?{query}">← Leads' in html
-    assert f"/erase?{query}" in page
 
 
 def test_a_long_history_is_shown_in_two_steps(

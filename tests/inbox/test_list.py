@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from conftest import MARKER, MakeApp, StoredLead, make_key
-from inbox.conftest import OWN, LogIn
+from inbox.conftest import OWN, LogIn, fields_of
 from leadapi.inbox import visits
 
 
@@ -94,6 +94,24 @@ def test_a_search_shows_the_line_that_was_found(
     stored_lead(message=message, attributes={"wanted": "zeppelin"})
 
     assert f'<td class="line"><bdi>{line}</bdi>' in client.get("/inbox?q=ZEPPELIN").text
+
+
+def test_a_lead_leads_back_to_the_page_of_the_list_that_it_was_opened_from(
+    client: FlaskClient, stored_lead: StoredLead
+) -> None:
+    lead = stored_lead(source="page")
+    query = "source=page&amp;q=zebedee"
+    listed = client.get("/inbox?source=page&q=zebedee").text
+
+    page = client.get(f"/inbox/leads/{lead['id']}?source=page&q=zebedee").text
+    (action,) = re.findall('id="change" method="post" action="([^"]+)"', page)
+    saved = client.post(f"/{unescape(action).lstrip('./')}", data=fields_of(page) | {"status": "lost"}, headers=OWN)
+
+    assert f'href="inbox/leads/{lead["id"]}?{query}"' in listed
+    reopened = client.get(f"/{saved.headers['Location'].lstrip('./')}").text
+    for html in (page, reopened):
+        assert f'inbox?{query}">← Leads' in html
+    assert f"/erase?{query}" in page
 
 
 @pytest.mark.parametrize("query", ["status=unknown", "after=x", "created_from=yesterday"])
