@@ -73,7 +73,10 @@ def test_a_search_holds_with_filters_and_can_be_left(client: FlaskClient, stored
     assert 'class="chip" href="inbox?q=zeppelin"' in html
     assert title(html) == "(3) Leads · leadapi"
     with client.get(f"/inbox{unescape(export[0])}") as response:
-        assert [line.split(",")[1] for line in response.text.splitlines()] == ["full_name", f"{MARKER} One"]
+        assert [line.split(",")[1] for line in response.get_data(as_text=True).splitlines()] == [
+            "full_name",
+            f"{MARKER} One",
+        ]
     assert "No lead matches." in none
     assert '<a class="button" href="inbox">Show all leads</a>' in none
     assert "/export" not in none
