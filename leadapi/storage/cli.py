@@ -5,12 +5,18 @@ from pathlib import Path
 
 import alembic.command
 import click
+import psycopg
 from alembic.util import CommandError
+from marshmallow import ValidationError
+from sqlalchemy import URL
 
+from leadapi.config_fields import DatabaseUrl
 from leadapi.storage import backup as backups
+from leadapi.storage import copy as copying
 from leadapi.storage import schema
 from leadapi.storage import scrub as scrubbing
-from leadapi.storage.commands import DatabaseGroup, exit_on_interrupt, exit_on_signals, progress_bar
+from leadapi.storage.commands import DatabaseGroup, exit_on_interrupt, exit_on_signals, progress_bar, show_table
+from leadapi.storage.restore import DatabaseInUse
 from leadapi.storage.transactions import read
 
 commands = DatabaseGroup("db", help="Look at the database schema and move it.")
@@ -78,6 +84,45 @@ def backup(folder: Path, keep: int | None) -> None:
         except OSError as exc:
             raise click.ClickException(f"{exc.filename or folder}: {exc.strerror}.") from exc
     click.echo(f"Wrote {written}.")
+
+
+def _postgresql(_ctx: click.Context, _param: click.Parameter, value: str) -> URL:
+    try:
+        url = DatabaseUrl().deserialize(value)
+    except ValidationError as exc:
+        raise click.BadParameter(f"It {exc.messages[0]}") from exc
+    if not isinstance(url, URL) or url.get_backend_name() != "postgresql":
+        raise click.BadParameter("It must begin with postgresql://.")
+    return url
+
+
+@commands.command()
+@click.argument("url", callback=_postgresql)
+@click.option("--restart", is_flag=True, help="Delete what an unfinished copy has stored, and start anew.")
+def copy(url: URL, *, restart: bool) -> None:
+    """Copy SQLite's database to an empty PostgreSQL database at URL, while the service is stopped.
+
+    After an interruption, the same command continues where the copy stopped.
+    """
+    with (
+        exit_on_interrupt("The same command continues where it stopped."),
+        exit_on_signals(),
+        progress_bar("Copying") as advance,
+    ):
+        try:
+            totals = copying.copy_to(url, restart=restart, begin=_tell_start, progress=advance)
+        except (copying.CopyRefused, DatabaseInUse) as exc:
+            raise click.ClickException(str(exc)) from exc
+        except psycopg.Error as exc:
+            # The lines after the first one quote data.
+            raise click.ClickException(f"PostgreSQL refuses the data: {str(exc).splitlines()[0]}") from exc
+    show_table(("table", "rows"), [(name, f"{number:,}") for name, number in totals.items()])
+    click.echo("Both databases have these numbers of rows. Set DATABASE_URL to the new one and start the service.")
+
+
+def _tell_start(rows: int) -> None:
+    if rows:
+        click.echo(f"Going on after {rows:,} rows, where an earlier run stopped.", err=True)
 
 
 @commands.command()

@@ -50,14 +50,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
     else:
-        options["connect_args"] = {
-            "connect_timeout": CONNECT_SECONDS,
-            "tcp_user_timeout": WAIT_SECONDS * 1000,
-            "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS - 1}s"
-            " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
-        }
-        # A single statement is a transaction by itself: it needs no BEGIN, no COMMIT and no ROLLBACK.
-        options |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+        options |= postgresql_options()
     # PostgreSQL calls wait on the network and release the GIL; SQLite calls use the CPU.
     app.config["THREADS_AT_ONCE"] = 1 if url.get_backend_name() == "sqlite" else settings.threads
     app.config["SQLALCHEMY_DATABASE_URI"] = url
@@ -67,7 +60,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         if db.engine.dialect.name == "sqlite":
             prepare_sqlite(db.engine)
         else:
-            _prepare_postgresql(db.engine)
+            prepare_postgresql(db.engine)
 
 
 class PostgresConnection(psycopg.Connection[Any]):
@@ -95,9 +88,11 @@ class PostgresConnection(psycopg.Connection[Any]):
 
 
 @contextmanager
-def unlimited_answers(connection: Connection) -> Iterator[None]:
-    """Let statements on PostgreSQL take as long as they need."""
-    driver: Any = connection.connection.driver_connection
+def without_limits(tx: Connection) -> Iterator[None]:
+    """Let statements of a transaction on PostgreSQL take as long as they need."""
+    tx.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    tx.exec_driver_sql("SET LOCAL lock_timeout = 0")
+    driver: Any = tx.connection.driver_connection
     limit, driver.answer_seconds = driver.answer_seconds, None
     try:
         yield
@@ -164,7 +159,22 @@ def leave_autocommit(connection: Connection) -> None:
         connection.execution_options(isolation_level="READ COMMITTED")
 
 
-def _prepare_postgresql(engine: Engine) -> None:
+def postgresql_options() -> dict[str, Any]:
+    """The options of an engine for PostgreSQL."""
+    return {
+        "connect_args": {
+            "connect_timeout": CONNECT_SECONDS,
+            "tcp_user_timeout": WAIT_SECONDS * 1000,
+            "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS - 1}s"
+            " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+        },
+        # A single statement is a transaction by itself: it needs no BEGIN, no COMMIT and no ROLLBACK.
+        "isolation_level": "AUTOCOMMIT",
+        "skip_autocommit_rollback": True,
+    }
+
+
+def prepare_postgresql(engine: Engine) -> None:
     """Limit how long a connection waits, and replace broken connections without a ping."""
 
     @event.listens_for(engine, "do_connect")

@@ -34,7 +34,7 @@ def exclusive(path: Path) -> Iterator[sqlite3.Connection]:
     # The connections of this process are not to count as others.
     db.engine.dispose()
     try:
-        connection = _locked(path)
+        connection = open_exclusively(path)
     except sqlite3.DatabaseError as exc:
         if isinstance(exc, sqlite3.OperationalError):
             raise
@@ -42,12 +42,16 @@ def exclusive(path: Path) -> Iterator[sqlite3.Connection]:
         for suffix in ("-wal", "-shm", "-journal", ""):
             with suppress(FileNotFoundError):
                 Path(f"{path}{suffix}").rename(f"{path}.damaged{suffix}")
-        connection = _locked(path)
+        connection = open_exclusively(path)
     with closing(connection):
         yield connection
 
 
-def _locked(path: Path) -> sqlite3.Connection:
+def open_exclusively(path: Path) -> sqlite3.Connection:
+    """Open a database that no other process can open until the connection is closed.
+
+    :raises DatabaseInUse: another process has it open.
+    """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:

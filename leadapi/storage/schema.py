@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from leadapi.config import Settings
-from leadapi.storage.engines import db, is_in_memory, unlimited_answers
-from leadapi.storage.transactions import DatabaseUnavailable, begin_write, checkpoint, read, write
+from leadapi.storage.engines import db, is_in_memory, without_limits
+from leadapi.storage.transactions import DatabaseUnavailable, begin_write, checkpoint, read
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 # An arbitrary number that names the PostgreSQL lock under which one host at a time migrates.
@@ -121,7 +121,7 @@ def newest() -> str | None:
 def upgrade(engine: Engine | None = None) -> None:
     """Migrate to the newest version, in one transaction. Any number of hosts may do so at once.
 
-    :param engine: of another database than that of the app, on SQLite.
+    :param engine: of another database than that of the app.
     """
     with exclusive_transaction(engine) as tx:
         before = _version(tx)
@@ -146,13 +146,10 @@ def exclusive_transaction(engine: Engine | None = None) -> Iterator[Connection]:
     """A transaction in which no other migration runs."""
     engine = engine or db.engine
     if engine.dialect.name == "postgresql":
-        with write() as tx:
-            # A migration may take longer than a request.
-            tx.execute(text("SET LOCAL statement_timeout = 0"))
-            tx.execute(text("SET LOCAL lock_timeout = 0"))
-            with unlimited_answers(tx):
-                tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-                yield tx
+        # A migration may take longer than a request.
+        with engine.connect() as tx, begin_write(tx), without_limits(tx):
+            tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+            yield tx
         return
     with engine.connect() as connection:
         # Alembic changes a SQLite table by creating it anew, and dropping the old table would delete the rows that
