@@ -24,6 +24,8 @@ from leadapi.config import SettingsSchema
 from servers import ROOT
 
 BIN = Path(sys.executable).parent
+# The services of the compose file that run our image.
+OWN = ["leadapi", "migrate", "leadapi-2", "deliver"]
 WHAT_TO_INSTALL = "it is missing: pip install -r tests/requirements.txt"
 
 
@@ -91,6 +93,20 @@ def test_the_example_names_every_setting_with_its_default() -> None:
 # --- docker-compose.yml --------------------------------------------------------------------------
 
 
+def interpolated(value: str, variables: dict[str, str]) -> str:
+    """A value as Compose passes it on: ${NAME:-default}, ${NAME:+alternative} and $NAME, the innermost first."""
+
+    def substitute(found: re.Match[str]) -> str:
+        name, operator, operand = found["plain"] or found["name"], found["operator"], found["operand"] or ""
+        given = variables.get(name, "")
+        return {":-": given or operand, ":+": operand if given else ""}.get(operator, given)
+
+    pattern = r"\$(?P<plain>\w+)|\$\{(?P<name>\w+)(?:(?P<operator>:[-+])(?P<operand>[^${}]*))?\}"
+    while (result := re.sub(pattern, substitute, value)) != value:
+        value = result
+    return value
+
+
 @pytest.fixture
 def compose() -> Json:
     """The compose file."""
@@ -104,8 +120,13 @@ def test_only_the_profile_starts_more_than_the_service(compose: Json) -> None:
 
     assert profiles == {
         "leadapi": None,
-        "migrate": ["postgres"],
-        "postgres": ["postgres"],
+        "migrate": ["postgres", "cluster"],
+        "postgres": ["postgres", "cluster"],
+        "leadapi-2": ["cluster"],
+        "deliver": ["cluster"],
+        "redis": ["cluster"],
+        "caddy": ["public"],
+        "balancer": ["cluster"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
@@ -120,7 +141,7 @@ def test_no_variable_is_demanded_from_those_who_do_not_need_it() -> None:
     assert re.findall(r"\$\{\w+:?\?", (ROOT / "docker-compose.yml").read_text()) == []
 
 
-@pytest.mark.parametrize("name", ["leadapi", "migrate"])
+@pytest.mark.parametrize("name", OWN)
 def test_every_setting_but_where_the_container_listens_is_passed_on(compose: Json, name: str) -> None:
     environment = compose["services"][name]["environment"]
 
@@ -137,10 +158,36 @@ def test_the_data_is_in_a_volume_and_the_service_on_the_local_port_8000(compose:
     assert service["ports"] == ["127.0.0.1:8000:8000"]
     assert arguments("EXPOSE") == [str(config.load({}).port)] == ["8000"]
     for each in compose["services"].values():
-        sources = {volume.partition(":")[0] for volume in each["volumes"]}
+        sources = {volume.partition(":")[0] for volume in each.get("volumes", ())}
         folders = {source for source in sources if source.startswith("./")}
         assert sources - folders <= set(compose["volumes"])
         assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+def test_a_domain_makes_a_service_for_the_public(compose: Json) -> None:
+    given = {"DOMAIN": "leads.example.com", "FORM_SECRET": "f" * 32}
+    environment = compose["services"]["leadapi"]["environment"]
+    settings = config.load({name: interpolated(value, given) for name, value in environment.items()})
+
+    assert (settings.env, settings.auth, settings.trusted_proxies) == ("production", True, 1)
+    assert settings.public_url == "https://leads.example.com"
+    local = config.load({name: interpolated(value, {}) for name, value in environment.items()})
+    assert (local.env, local.auth, local.trusted_proxies, local.public_url) == ("local", False, 0, "")
+
+
+def test_a_cluster_has_two_instances_on_one_database(compose: Json) -> None:
+    services = compose["services"]
+    given = {"DATABASE_URL": "postgresql://leadapi:x@postgres/leadapi", "REDIS_URL": "redis://redis:6379/0"}
+    environments = [
+        {variable: interpolated(value, given) for variable, value in services[name]["environment"].items()}
+        for name in OWN
+    ]
+
+    assert all(environment == environments[0] for environment in environments)
+    assert config.load(environments[0]).database_url.host in services
+    assert interpolated(services["leadapi-2"]["environment"]["DATABASE_URL"], {}) == "missing"
+    assert services["balancer"]["environment"]["UPSTREAMS"].split() == ["leadapi:8000", "leadapi-2:8000"]
+    assert services["caddy"]["environment"]["UPSTREAMS"] == "leadapi:8000"
 
 
 def test_what_watches_the_service_is_on_local_ports_and_changes_no_file_of_the_checkout(compose: Json) -> None:
@@ -150,7 +197,7 @@ def test_what_watches_the_service_is_on_local_ports_and_changes_no_file_of_the_c
         assert all(volume.endswith(":ro") for volume in service["volumes"] if volume.startswith("./"))
 
 
-@pytest.mark.parametrize("name", ["leadapi", "migrate"])
+@pytest.mark.parametrize("name", OWN)
 def test_the_service_has_no_more_rights_than_it_needs(compose: Json, name: str) -> None:
     service = compose["services"][name]
 
@@ -190,7 +237,7 @@ def environment(application: Path, data: Path, compose: Json) -> dict[str, str]:
     pairs = (pair.partition("=") for line in arguments("ENV") for pair in shlex.split(line))
     variables = {name: place.sub(lambda there: places[there[0]], value) for name, _, value in pairs}
     for name, value in compose["services"]["leadapi"]["environment"].items():
-        variables[name] = re.sub(r"\$\{\w+:-(.*)\}", r"\1", value)
+        variables[name] = interpolated(value, {})
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return variables | {"PORT": str(probe.getsockname()[1])}
