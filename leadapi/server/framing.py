@@ -19,7 +19,8 @@ class Parser(HTTPRequestParser):
     """The parser of waitress, with more reasons to refuse a request. Each connection has one for each request."""
 
     turn: Turn
-    path: str
+    # Empty until the request line is read, which a malformed request does not have.
+    path = ""
     body_bytes_received: int
     is_refused = False
 

@@ -49,6 +49,7 @@ def test_each_line_is_an_object_and_each_request_has_one(serve: Serve, database_
         "path": "/leads",
         "status": 201,
         "lead_id": kept.json()["id"],
+        "stored": 1,
     }
     assert listed["request_id"] == replaced.headers["X-Request-Id"]
 
