@@ -29,6 +29,7 @@ class DatabaseUrl(fields.Field[URL]):
         "folder": "names a file in the folder {folder}, where SQLite cannot write: {reason}.",
         "file": "names the file {path}, which cannot be read and written.",
         "directory": "names the folder {path} instead of a file in it.",
+        "at": "has an @ in its host: write an @ of the user or password as %40.",
         "name": "must name a PostgreSQL database, as in postgresql://user:password@host/name.",
     }
 
@@ -40,6 +41,9 @@ class DatabaseUrl(fields.Field[URL]):
         if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
             if not url.database:
                 raise self.make_error("name")
+            # Otherwise, messages about the host would contain the end of the password.
+            if "@" in (url.host or ""):
+                raise self.make_error("at")
             return url.set(drivername="postgresql+psycopg")
         if url.drivername in ("sqlite", "sqlite+pysqlite"):
             return self._absolute(url)

@@ -129,7 +129,7 @@ def note(**facts: int | str) -> None:
 
 
 def facts() -> Mapping[str, int | str]:
-    """What was noted about this request."""
+    """The facts that were noted about this request."""
     noted: Mapping[str, int | str] = g.logged.facts
     return noted
 

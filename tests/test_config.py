@@ -174,6 +174,7 @@ def test_takes_a_database_in_memory(url: str) -> None:
         ({"DATABASE_URL": "mysql://db/leads"}, "DATABASE_URL must begin with"),
         ({"DATABASE_URL": "postgresql://db"}, "DATABASE_URL must name a PostgreSQL database"),
         ({"DATABASE_URL": "postgresql://db:port/leads"}, "DATABASE_URL must be a URL"),
+        ({"DATABASE_URL": "postgresql://me:zebedee-secret@x@db/leads"}, "DATABASE_URL has an @ in its host"),
         ({"DATABASE_URL": "sqlite:////nowhere/app.db"}, "/nowhere, where SQLite cannot write: No such file"),
         ({"DATABASE_URL": "sqlite:///file:app.db?uri=true"}, "DATABASE_URL must name a SQLite file by its path"),
         ({"ENV": "Über"}, "ENV must be"),

@@ -26,7 +26,7 @@ _kinds = select(_destinations.c.kind).where(_destinations.c.enabled).distinct()
 
 @dataclass(frozen=True)
 class Backlog:
-    """What enabled destinations are still to get.
+    """The deliveries that enabled destinations are still to get.
 
     :param due: the number of deliveries, also of those that wait for their next attempt.
     :param oldest_seconds: for how long the delivery that waits longest has been ready to be sent; 0 if none is.

@@ -94,7 +94,9 @@ def log_out() -> Response:
     """End the session."""
     token = request.cookies.get(_cookie_name())
     if token:
-        sessions.end_session(token)
+        # While the database is down, the browser at least forgets the session.
+        with suppress(*storage.UNAVAILABLE):
+            sessions.end_session(token)
     response = go_to("inbox.access.show_login")
     response.delete_cookie(_cookie_name(), **_cookie_attributes())
     return response
@@ -126,7 +128,7 @@ def _is_from_own_page() -> bool:
     origin = request.headers.get("Origin")
     if origin is not None:
         return origin.lower() in _own_origins()
-    # A program sent it. A cookie that is sent along would be that of a browser.
+    # Browsers send one of the two headers. A request with neither is that of a program, which has no session cookie.
     return _cookie_name() not in request.cookies
 
 

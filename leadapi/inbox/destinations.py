@@ -12,18 +12,13 @@ from leadapi import logs, storage
 from leadapi.destinations import service
 from leadapi.destinations.errors import FieldRefused
 from leadapi.destinations.representations import DestinationWithSecret
-from leadapi.destinations.schemas import STATES
+from leadapi.destinations.schemas import STATES, DeliveryListArgsSchema
 from leadapi.inbox import destination_forms
 from leadapi.inbox.access import require
 from leadapi.inbox.reading import read_form, read_query
 from leadapi.inbox.rendering import go_to, render
-from leadapi.inbox.schemas import (
-    REPLAYED_HOURS,
-    DeliveryListQuerySchema,
-    DestinationListQuerySchema,
-    ReplayFormSchema,
-)
-from leadapi.web.fields import Cursor
+from leadapi.inbox.schemas import REPLAYED_HOURS, ReplayFormSchema
+from leadapi.web.fields import Cursor, PageArgsSchema
 from leadapi.web.parsing import InvalidFields
 
 PAGE = 50
@@ -43,7 +38,7 @@ def require_admin() -> None:
 @blp.get("")
 def show_list() -> str:
     """All destinations, and how they are."""
-    page = service.list_destinations(**read_query(DestinationListQuerySchema, sort="id", limit=str(PAGE)))
+    page = service.list_destinations(**read_query(PageArgsSchema, sort="id", limit=str(PAGE)))
     return _page(
         "destinations.html",
         page=page,
@@ -76,7 +71,7 @@ def create() -> Response | str | Page:
 @blp.get("/<id:destination_id>")
 def show_destination(destination_id: int) -> str:
     """A destination and what was sent to it."""
-    args = read_query(DeliveryListQuerySchema, sort="-id", limit=str(DELIVERIES))
+    args = read_query(DeliveryListArgsSchema, sort="-id", limit=str(DELIVERIES))
     destination = service.show_destination(destination_id)
     deliveries = service.list_deliveries(destination_id, **args)
     return _page(

@@ -48,7 +48,10 @@ def change_lead(lead_id: int) -> Response | Page:
     try:
         form = read_form(LeadFormSchema)
     except InvalidFields as exc:
-        return _page(lead_id, note=typed, errors=exc.errors), HTTPStatus.UNPROCESSABLE_ENTITY
+        # The page of the lead can tell about the note. The rest of the form is not typed.
+        if exc.errors.keys() != {"note"}:
+            raise
+        return _page(lead_id, note=typed, is_note_wrong=True), HTTPStatus.UNPROCESSABLE_ENTITY
     saved = []
     if "status" in form:
         try:
@@ -80,6 +83,9 @@ def erase_lead(lead_id: int) -> Response | Page:
     except InvalidFields:
         return _question(lead_id, is_unconfirmed=True), HTTPStatus.UNPROCESSABLE_ENTITY
     try:
+        # A repeat or a note is in the history only: it does not change the tag.
+        if timeline.read_history(lead_id, most=1).last_id > form["seen"]:
+            raise LeadChanged
         service.erase_lead(lead_id, by=caller(), condition=_is_tagged(form["if_match"]))
     except LeadChanged:
         return _question(lead_id, seen=form["seen"]), HTTPStatus.PRECONDITION_FAILED

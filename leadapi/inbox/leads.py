@@ -11,9 +11,9 @@ from leadapi.config_retention import STATUSES
 from leadapi.inbox import visits
 from leadapi.inbox.reading import filters, place, read_query
 from leadapi.inbox.rendering import render
-from leadapi.inbox.schemas import LeadExportQuerySchema, LeadListQuerySchema
 from leadapi.leads import service
 from leadapi.leads.fields import LeadCursor
+from leadapi.leads.schemas import LeadExportArgsSchema, LeadListArgsSchema
 from leadapi.leads.search import normalize
 from leadapi.leads.stats.service import count_leads
 from leadapi.leads.transfer.downloads import download
@@ -40,7 +40,7 @@ class ListedLead(NamedTuple):
 @blp.get("")
 def show_list() -> Response:
     """The newest leads, or an older page of them."""
-    args = read_query(LeadListQuerySchema, **PAGE)
+    args = read_query(LeadListArgsSchema, **PAGE)
     chosen = filters()
     page = service.list_leads(**args)
     found = [orjson.loads(json) for json in page.items]
@@ -77,7 +77,7 @@ def show_list() -> Response:
 @blp.get("/export")
 def export() -> Response:
     """The leads that the list shows, as a file for a spreadsheet."""
-    args = read_query(LeadExportQuerySchema, sort=PAGE["sort"], format="csv", bom="1")
+    args = read_query(LeadExportArgsSchema, sort=PAGE["sort"], format="csv", bom="1")
     return download(**args)
 
 
@@ -85,15 +85,17 @@ def _line(message: str, words: list[str]) -> str:
     """The first line of the message that has one of the words, from shortly before the word; else the first line."""
     lines = message.strip().splitlines()
     for line in lines if words else []:
-        found = [at for word in words if (at := normalize(line).find(word)) >= 0]
+        text = normalize(line)
+        found = [at for word in words if (at := text.find(word)) >= 0]
         if found:
-            start = max(0, min(found) - CHARACTERS_BEFORE)
+            # Some characters are several after normalisation. Then the place of the word is unknown.
+            start = max(0, min(found) - CHARACTERS_BEFORE) if len(text) == len(line) else 0
             return ("… " if start else "") + line[start : start + LONGEST_LINE]
     return lines[0][:LONGEST_LINE] if lines else ""
 
 
 def _first_steps() -> dict[str, Any]:
-    """What somebody needs to send the first lead."""
+    """The address to which to send the first lead, and whether its sender needs a key."""
     settings: Settings = current_app.extensions["settings"]
     base = settings.public_url or request.url_root.rstrip("/")
     return {"url": f"{base}/leads", "needs_key": settings.auth and not settings.public_capture}

@@ -19,7 +19,7 @@ blp = Blueprint("quarantine", __name__, url_prefix="/quarantine")
 
 @blp.get("")
 def show_list() -> str:
-    """What was caught, newest first."""
+    """The caught entries, newest first."""
     page = service.list_caught(limit=PAGE, **read_query(CaughtQuerySchema))
     return render(
         "quarantine.html",

@@ -1,10 +1,10 @@
-"""How the inbox reads what a browser sends: queries and forms, through the schemas."""
+"""Reads the queries and forms that browsers send, through the schemas."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from flask import request
-from marshmallow import Schema, ValidationError
+from marshmallow import EXCLUDE, Schema, ValidationError
 
 from leadapi.inbox.schemas import FILTERS
 from leadapi.web.parsing import InvalidFields, flat
@@ -16,7 +16,8 @@ def read_query(schema: type[Schema], **fixed: str) -> dict[str, Any]:
     :param fixed: parameters that the page sets by itself.
     :raises InvalidFields: some are not valid.
     """
-    return _load(schema, {**given(), **fixed})
+    # Links from mails and other pages bring parameters of their own.
+    return _load(schema(unknown=EXCLUDE), {**given(), **fixed})
 
 
 def given() -> dict[str, str]:
@@ -41,12 +42,12 @@ def read_form(schema: type[Schema]) -> dict[str, Any]:
     """
     # Browsers send line breaks as CR LF (HTML, form-data set). Fields that nobody filled in are left out.
     fields = {name: value.replace("\r\n", "\n") for name, value in request.form.items()}
-    return _load(schema, {name: value for name, value in fields.items() if value.strip()})
+    return _load(schema(), {name: value for name, value in fields.items() if value.strip()})
 
 
-def _load(schema: type[Schema], values: Mapping[str, str]) -> dict[str, Any]:
+def _load(schema: Schema, values: Mapping[str, str]) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = schema().load(values)
+        loaded: dict[str, Any] = schema.load(values)
     except ValidationError as exc:
         raise InvalidFields(flat(exc.messages_dict)) from exc
     return loaded

@@ -1,4 +1,4 @@
-"""How a page of the inbox is written: its template with the texts, the caller and the links that every page needs."""
+"""Renders the pages of the inbox: a template with the texts, the caller and the links that every page needs."""
 
 import hashlib
 import tomllib
@@ -106,8 +106,14 @@ def day(value: date) -> str:
     return f"{value.day} {texts().months[value.month - 1]} {value.year}"
 
 
+def asset_version(name: str) -> str:
+    """The version of the content of a file that browsers keep."""
+    version: str = current_app.extensions["inbox_versions"][name]
+    return version
+
+
 def _asset(name: str) -> str:
-    return link("inbox.show_asset", name=name, v=current_app.extensions["inbox_versions"][name])
+    return link("inbox.show_asset", name=name, v=asset_version(name))
 
 
 def _namespace(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the pages of the inbox accept: queries and forms. Fields are those of the API."""
+"""The queries and forms that the pages of the inbox accept, beside those of the API."""
 
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -6,25 +6,9 @@ from zoneinfo import ZoneInfo
 from marshmallow import EXCLUDE, ValidationError, fields, validate, validates_schema
 from webargs.fields import DelimitedList
 
-from leadapi.destinations.schemas import DeliveryListArgsSchema
-from leadapi.leads.schemas import LeadExportArgsSchema, LeadFilterArgsSchema, LeadListArgsSchema, Status
+from leadapi.leads.schemas import LeadFilterArgsSchema, Status
 from leadapi.leads.stats.schemas import Zone
-from leadapi.web.fields import MAX_ID, ArgsSchema, BodySchema, Cursor, Integer, Note, PageArgsSchema
-
-
-class LeadListQuerySchema(LeadListArgsSchema):
-    """The filters of the list, and where its page begins."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-
-class LeadExportQuerySchema(LeadExportArgsSchema):
-    """The filters of the list, and the kind of file."""
-
-    class Meta:
-        unknown = EXCLUDE
-
+from leadapi.web.fields import MAX_ID, ArgsSchema, BodySchema, Cursor, Integer, Note
 
 # The parameters that choose leads.
 FILTERS = tuple(name for name in LeadFilterArgsSchema().fields if name != "sort")
@@ -36,9 +20,6 @@ REPLAYED_HOURS = (1, 24, 7 * 24, 30 * 24)
 
 class CaughtQuerySchema(ArgsSchema):
     """Where a page of the quarantine begins."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     after = Cursor()
 
@@ -52,25 +33,8 @@ class DiscardFormSchema(BodySchema):
 class NumbersQuerySchema(ArgsSchema):
     """The period of the numbers, and the time zone of its days."""
 
-    class Meta:
-        unknown = EXCLUDE
-
     days = fields.Integer(load_default=PERIODS[0], validate=validate.OneOf(PERIODS))
     zone = Zone(data_key="tz", load_default=lambda: ZoneInfo("UTC"))
-
-
-class DestinationListQuerySchema(PageArgsSchema):
-    """Where a page of destinations begins."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-
-class DeliveryListQuerySchema(DeliveryListArgsSchema):
-    """The state of deliveries, and where a page of them begins."""
-
-    class Meta:
-        unknown = EXCLUDE
 
 
 class ReplayFormSchema(BodySchema):

@@ -37,9 +37,10 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def show_asset(name: str) -> Response:
-    """A file that browsers keep. Its URL has the version of its content."""
+    """A file that browsers keep if its URL has the version of its content."""
+    is_version = request.args.get("v") == rendering.asset_version(name)
     # Not conditional: Werkzeug raises OverflowError on dates out of range.
-    return send_from_directory(ASSETS, name, max_age=ASSET_SECONDS, conditional=False)
+    return send_from_directory(ASSETS, name, max_age=ASSET_SECONDS if is_version else 0, conditional=False)
 
 
 def _finish(response: Response) -> Response:

@@ -54,7 +54,7 @@ class History(NamedTuple):
         return self.entries[0].id if self.entries else 0
 
     def since(self, seen: int) -> list[Entry]:
-        """What happened after the entry with this id, the oldest first."""
+        """The entries after the one with this id, the oldest first."""
         return [entry for entry in reversed(self.entries) if entry.id > seen]
 
 

@@ -19,7 +19,7 @@ RESERVED = "|".join(
     "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else re.escape(letter) for letter in name)
     for name in SPECIAL_USE_DOMAIN_NAMES
 )
-# What str.split() splits at, beside control characters.
+# The characters at which str.split() splits, beside control characters.
 SPLITTING = r" \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -135,8 +135,8 @@ def matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], *
 def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Select[Any]:
     """A page of the leads that match: id, JSON and `changed_at` of each, and the total at the same moment.
 
-    :param after: whether the page begins after a lead, whose id is the parameter `after`, and whose `changed_at` is
-        `after_time`. If that is null, the one that the lead has now is taken.
+    :param after: whether the page begins after a position: the parameters `after`, the id of a lead, and `after_time`,
+        the time of its last change. A null time stands for the present one of that lead.
     """
     keys = _keys(sort)
     if words:
@@ -151,8 +151,8 @@ def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Sele
         chosen = chosen.where(*_after(keys, sort))
     shown = (leads.c.id, lead_json, number.scalar_subquery().label("total"), changed_at)
     if words or (sort.endswith("id") and not filters.isdisjoint(TIMES)):
-        # An ORDER BY that no index serves. By id, a database would scan the leads from the first one, although
-        # perhaps only the last ones match.
+        # `id + 0` keeps the database from walking the index of the ids: it would read all leads before the first
+        # match.
         *first, lead_id = keys
         chosen = chosen.order_by(*_order([*first, lead_id + literal_column("0")], sort))
         chosen = chosen.limit(bindparam("limit")).offset(bindparam("offset"))

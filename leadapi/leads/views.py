@@ -229,7 +229,7 @@ def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[st
 
 
 def _outcome(capture: Capture, wish: str | None) -> str:
-    """What became of a new lead, in a word for the log and the metrics."""
+    """The outcome for a new lead, as a word for the log and the metrics."""
     if capture.refusal:
         return "duplicate" if isinstance(capture.refusal, EmailTaken) else "invalid"
     if capture.caught:

@@ -79,7 +79,7 @@ class Numbers:
         return generate_latest(self)
 
     def collect(self) -> Iterable[Metric]:
-        """What was counted, and what is true now. prometheus_client calls it."""
+        """The counted numbers, and those of this moment. prometheus_client calls it."""
         folder = metrics_folder()
         yield from self._registry.collect() if folder is None else MultiProcessCollector(None, folder).collect()
         yield from self._settled()

@@ -39,8 +39,11 @@ def init_app(app: Flask, settings: Settings) -> None:
 
     def end(response: Response) -> Response:
         _count(numbers, response.status_code)
-        # Of a download, this is the end.
-        response.call_on_close(numbers.busy.dec)
+        if response.is_streamed and not response.direct_passthrough:
+            response.call_on_close(numbers.busy.dec)
+        else:
+            # Werkzeug does not tell when it has passed a file through.
+            numbers.busy.dec()
         return response
 
     app.after_request(end)
@@ -57,7 +60,7 @@ def _count(numbers: "Numbers", status: int) -> None:
 def _outcomes(status: int, facts: Mapping[str, int | str]) -> Mapping[str, int]:
     """How many leads of a request met each outcome."""
     if status >= 500:
-        # What was noted before was rolled back.
+        # The transaction was rolled back, so its notes do not count.
         return {"failed": 1}
     if noted := {outcome: int(facts[name]) for name, outcome in NOTED.items() if name in facts}:
         return noted

@@ -9,12 +9,13 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Blueprint, Flask, Response, current_app
 from sqlalchemy import event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from leadapi.config import Settings
 from leadapi.storage import db
 
 PATH = "/metrics"
-# What every version of Prometheus reads.
+# A format that every version of Prometheus reads.
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 blp = Blueprint("metrics", __name__)
@@ -40,14 +41,19 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 def _watch_pool(app: Flask) -> None:
     connections = app.extensions["metrics"].connections
+    counted: set[ConnectionPoolEntry] = set()
 
     @event.listens_for(db.engine, "checkout")
-    def checkout(*_arguments: Any) -> None:
+    def checkout(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        counted.add(record)
         connections.inc()
 
     @event.listens_for(db.engine, "checkin")
-    def checkin(*_arguments: Any) -> None:
-        connections.dec()
+    def checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
+        # A connection that could not be made is checked in without having been checked out.
+        if record in counted:
+            counted.remove(record)
+            connections.dec()
 
 
 def _on_port(port: str, app: Flask) -> Any:

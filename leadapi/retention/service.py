@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Step:
-    """What a transaction did: how many leads it erased, and how many it kept because of their deliveries.
+    """The outcome of a transaction: how many leads it erased, and how many it kept because of their deliveries.
 
     :param pause: how many seconds to wait before the next step.
     """

@@ -7,8 +7,9 @@ from html import unescape
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
-from conftest import MakeApp, make_key
+from conftest import Json, MakeApp, make_key
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -43,3 +44,14 @@ def as_text(html: str) -> str:
     """The text of a page."""
     without_inline = re.sub("</?(bdi|del|ins|strong|span)[^>]*>", "", html)
     return " ".join(unescape(re.sub("<[^>]+>", " ", without_inline)).split())
+
+
+def follow(client: FlaskClient, response: TestResponse) -> str:
+    """The page that a redirect leads to."""
+    assert response.status_code == 303, response.text
+    return client.get(f"/{response.headers['Location'].lstrip('./')}").text
+
+
+def only(lead: Json) -> Json:
+    """The required fields of a lead."""
+    return {"full_name": lead["full_name"], "email": lead["email"]}

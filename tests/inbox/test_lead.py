@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from conftest import MARKER, Json, NewLead, StoredLead, body, make_key
-from inbox.conftest import OWN, LogIn, as_text, fields_of
+from inbox.conftest import OWN, LogIn, as_text, fields_of, follow, only
 from leadapi.inbox import timeline
 
 MERGE = {"Prefer": "resolution=merge-duplicates"}
@@ -23,12 +23,6 @@ def send(client: FlaskClient, lead_id: int, page: str | None = None, **fields: s
     """
     state = fields_of(page or client.get(f"/inbox/leads/{lead_id}").text)
     return client.post(f"/inbox/leads/{lead_id}", data=state | fields, headers=OWN)
-
-
-def follow(client: FlaskClient, response: TestResponse) -> str:
-    """The page that a redirect leads to."""
-    assert response.status_code == 303, response.text
-    return client.get(f"/{response.headers['Location'].lstrip('./')}").text
 
 
 def history(client: FlaskClient, lead: Json) -> list[dict[str, Any]]:
@@ -215,37 +209,6 @@ def test_the_page_tells_where_the_lead_was_delivered(client: FlaskClient, new_le
     assert html.count("The CRM") == client.get(f"/inbox/leads/{other['id']}").text.count("The CRM") == 1
 
 
-def test_a_lead_is_erased_after_a_confirmation(client: FlaskClient, stored_lead: StoredLead) -> None:
-    lead = stored_lead()
-    path = f"/inbox/leads/{lead['id']}/erase"
-    page = client.get(path).text
-    assert lead["full_name"] in page
-
-    unconfirmed = client.post(path, data=fields_of(page), headers=OWN)
-    assert (unconfirmed.status_code, "Tick the box" in unconfirmed.text) == (422, True)
-    assert client.get(f"/leads/{lead['id']}").status_code == 200
-
-    response = client.post(path, data=fields_of(page) | {"confirmed": "yes"}, headers=OWN)
-
-    assert f"Lead {lead['id']} was erased." in follow(client, response)
-    assert client.get(f"/leads/{lead['id']}").status_code == 404
-    gone = client.get(f"/inbox/leads/{lead['id']}")
-    assert (gone.status_code, "erased this lead" in gone.text) == (404, True)
-    assert MARKER not in gone.text
-
-
-def test_a_lead_that_changed_is_not_erased_unseen(client: FlaskClient, stored_lead: StoredLead) -> None:
-    lead = stored_lead()
-    path = f"/inbox/leads/{lead['id']}/erase"
-    page = client.get(path).text
-    client.post("/leads", json={**only(lead), "message": "Please answer"}, headers=MERGE)
-
-    response = client.post(path, data=fields_of(page) | {"confirmed": "yes"}, headers=OWN)
-
-    assert (response.status_code, "Please answer" in response.text) == (412, True)
-    assert client.get(f"/leads/{lead['id']}").status_code == 200
-
-
 def test_a_key_that_may_only_read_sees_no_form_and_can_send_none(
     log_in: LogIn, guarded: Flask, new_lead: NewLead
 ) -> None:
@@ -308,8 +271,3 @@ def test_a_form_of_another_site_changes_nothing(client: FlaskClient, stored_lead
         url = f"/inbox/leads/{lead['id']}{path}"
         assert client.post(url, data=state | fields, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert len(history(client, lead)) == 1
-
-
-def only(lead: Json) -> Json:
-    """The required fields of a lead."""
-    return {"full_name": lead["full_name"], "email": lead["email"]}

@@ -89,6 +89,8 @@ def test_a_search_holds_with_filters_and_can_be_left(client: FlaskClient, stored
         ("Hello\nA Zéppelin, please", "A Zéppelin, please"),
         (f"{'long ' * 50}zeppelin, please", f"… {'long ' * 8}zeppelin, please"),
         ("Hello\nSend a brochure of your airship", "Hello"),
+        # The first sign is 18 characters after normalisation.
+        (f"{'ﷺ' * 9} zeppelin", f"{'ﷺ' * 9} zeppelin"),
     ],
 )
 def test_a_search_shows_the_line_that_was_found(
@@ -256,3 +258,6 @@ def test_pages_are_kept_nowhere_and_run_only_our_own_files(client: FlaskClient) 
     for name, version in re.findall(r'"inbox/assets/([a-z.]+)\?v=(\w+)"', response.text):
         with client.get(f"/inbox/assets/{name}?v={version}") as asset:
             assert (asset.status_code, asset.cache_control.max_age) == (200, 31536000)
+        # Another instance, with another version, links to it.
+        with client.get(f"/inbox/assets/{name}?v=0123456789ab") as asset:
+            assert (asset.status_code, asset.cache_control.max_age) == (200, 0)

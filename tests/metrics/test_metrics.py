@@ -7,12 +7,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 
 from conftest import Json, MakeApp, NewLead, make_key
 from leadapi import storage
 from leadapi.metrics.requests import OUTCOMES
 from leadapi.storage import db
+from postgres import Postgres
 from servers import ROOT
 
 Labels = dict[str, str]
@@ -43,9 +44,6 @@ def value(client: FlaskClient, name: str) -> float:
 def captures(client: FlaskClient) -> dict[str, float]:
     """The number of leads by outcome."""
     return {labels["outcome"]: number for labels, number in values(client, "leadapi_captures_total")}
-
-
-# --- who may see them ----------------------------------------------------------------------------
 
 
 @pytest.mark.one_database
@@ -79,9 +77,6 @@ def test_a_port_alone_does_not_open_the_path(make_app: MakeApp) -> None:
     on_port = app.test_client().get("/metrics", base_url="http://localhost:9100")
     assert "leadapi_build_info" in on_port.text
     assert app.test_client().get("/leads", base_url="http://localhost:9100").status_code == 404
-
-
-# --- requests ------------------------------------------------------------------------------------
 
 
 def fail() -> str:
@@ -166,9 +161,6 @@ def test_the_rest_tells_what_is_measured(app: Flask, backend: str) -> None:
     assert value(client, "leadapi_pool_connections") == 6
 
 
-# --- captures ------------------------------------------------------------------------------------
-
-
 def test_each_outcome_of_a_capture_counts(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
     app = make_app(DATABASE_URL=database_url, METRICS="on", AUTH="on", RATE_LIMIT_CAPTURE="9/day")
     client, key = app.test_client(), {"X-API-Key": make_key(app, "admin")}
@@ -237,9 +229,6 @@ def test_a_form_counts_as_its_visitor_does_not_see(app: Flask, new_lead: NewLead
     assert captures(client) == {"created": 1, "merged": 1}
 
 
-# --- deliveries ----------------------------------------------------------------------------------
-
-
 def test_what_is_due_is_counted_at_the_scrape(app: Flask, new_lead: NewLead) -> None:
     client = app.test_client()
     ids = [
@@ -287,9 +276,6 @@ def test_without_the_database_the_other_metrics_are_there(app: Flask) -> None:
     assert value(client, "leadapi_build_info") == 1
 
 
-# --- the guide -----------------------------------------------------------------------------------
-
-
 @pytest.mark.one_database
 def test_the_guide_has_every_metric_and_every_outcome(app: Flask) -> None:
     guide = (ROOT / "leadapi/guide/operations.md").read_text()
@@ -299,3 +285,25 @@ def test_the_guide_has_every_metric_and_every_outcome(app: Flask) -> None:
     assert names == set(re.findall(r"`(leadapi_\w+)`", guide))
     for outcome in OUTCOMES:
         assert f"`{outcome}`" in guide
+
+
+def test_a_file_is_not_answered_for_ever(app: Flask, client: FlaskClient) -> None:
+    for path in ("/inbox/assets/inbox.css", "/docs"):
+        for method in ("GET", "HEAD"):
+            client.open(path, method=method).close()
+
+    # The request for the metrics itself.
+    assert value(client, "leadapi_threads_busy") == 1
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_a_connection_that_could_not_be_made_again_is_not_given_back(
+    app: Flask, client: FlaskClient, database_url: str, postgres: Postgres
+) -> None:
+    assert client.get("/leads").status_code == 200
+    postgres.execute(f"DROP DATABASE {make_url(database_url).database} WITH (FORCE)")
+
+    assert [client.get("/leads").status_code for _ in range(2)] == [503, 503]
+
+    assert value(client, "leadapi_pool_connections_used") == 0
+    postgres.execute(f"CREATE DATABASE {make_url(database_url).database}")
