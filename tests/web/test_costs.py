@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 # As much as all servers take for all header fields together.
 LONGEST_HEADER = 2**17
 ANONYMOUS, WITH_KEY = 0.15, 0.5
+# Other programs disturb a measurement, so a request is repeated as often until it takes less than the limit.
+ATTEMPTS = 10
 # Without the header, none of the requests takes 5 ms.
 HEADER = 0.025
 SETTINGS = {
@@ -44,7 +46,7 @@ def client(make_app: MakeApp) -> FlaskClient:
 
 
 def dear(client: FlaskClient, rounds: Iterable[Iterable[Request]], limit: float, **headers: str) -> list[str]:
-    """The requests that take as much processor time in each round: other programs disturb it."""
+    """The requests that take as much processor time in each round."""
     # Measuring coverage traces every line.
     limit *= 2 if "COVERAGE_PROCESS_START" in os.environ else 1
     attempts = zip(*rounds, strict=True)
@@ -64,19 +66,19 @@ def _seconds(client: FlaskClient, request: Request, headers: dict[str, str]) -> 
 
 @pytest.mark.parametrize("name", worst_requests.NAMES)
 def test_no_header_costs_much(client: FlaskClient, name: str) -> None:
-    assert dear(client, tee(worst_requests.headers(name, LONGEST_HEADER), 3), HEADER) == []
+    assert dear(client, tee(worst_requests.headers(name, LONGEST_HEADER), ATTEMPTS), HEADER) == []
 
 
 def test_no_path_and_no_query_cost_much(client: FlaskClient) -> None:
-    assert dear(client, tee(worst_requests.targets(2**15), 3), ANONYMOUS) == []
+    assert dear(client, tee(worst_requests.targets(2**15), ATTEMPTS), ANONYMOUS) == []
 
 
 def test_no_document_costs_much(client: FlaskClient) -> None:
-    assert dear(client, tee(worst_requests.documents(), 3), ANONYMOUS) == []
+    assert dear(client, tee(worst_requests.documents(), ATTEMPTS), ANONYMOUS) == []
 
 
 def test_no_form_costs_much(client: FlaskClient) -> None:
-    assert dear(client, tee(worst_requests.forms(), 3), ANONYMOUS) == []
+    assert dear(client, tee(worst_requests.forms(), ATTEMPTS), ANONYMOUS) == []
 
 
 @pytest.mark.parametrize("scope", ["capture", "admin"])
@@ -84,6 +86,6 @@ def test_no_batch_costs_much(make_app: MakeApp, scope: str) -> None:
     app = make_app(**SETTINGS, AUTH="on")
     key = f"Bearer {make_key(app, scope)}"
     # New people each time: a repeat is cheaper.
-    rounds = [worst_requests.batches(f"{scope}{number}") for number in range(3)]
+    rounds = [worst_requests.batches(f"{scope}{number}") for number in range(ATTEMPTS)]
 
     assert dear(app.test_client(), rounds, WITH_KEY, Authorization=key) == []
