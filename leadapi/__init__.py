@@ -28,7 +28,7 @@ from leadapi.retention import worker as retention
 from leadapi.retention.cli import purge_command
 from leadapi.storage import engines, schema, transactions
 from leadapi.storage.cli import commands as db_commands
-from leadapi.web import addresses, api, cors, docs, headers, outages, pages, proxies
+from leadapi.web import api, cors, docs, headers, outages, pages, proxies
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -51,9 +51,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     # Every request passes through these from top to bottom.
     logs.init_app(app, settings)
     request_metrics.init_app(app, settings)
-    addresses.init_app(app, settings)
     proxies.init_app(app, settings)
-    headers.init_app(app)
+    headers.init_app(app, settings)
     cors.init_app(app, settings)
     guard.init_app(app, settings, rest.document)
     rate_limits.init_app(app, settings, rest.document)

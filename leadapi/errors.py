@@ -23,7 +23,7 @@ from leadapi.quarantine.errors import StampsOff
 from leadapi.storage import StreamsBusy
 from leadapi.storage.schema import SchemaNotCurrent
 from leadapi.web import problems
-from leadapi.web.addresses import public_url
+from leadapi.web.headers import public_url
 from leadapi.web.openapi import Document
 
 # Instances, which are also the examples in the OpenAPI document.

@@ -9,9 +9,9 @@ from leadapi import logs
 from leadapi.destinations import openapi, schemas, service
 from leadapi.destinations.queue import DeliveryPage
 from leadapi.destinations.representations import DestinationPage, ShownDestination
-from leadapi.web.addresses import public_url
 from leadapi.web.api import Blueprint, next_link
 from leadapi.web.fields import NoArgsSchema, PageArgsSchema
+from leadapi.web.headers import public_url
 from leadapi.web.openapi import NEXT
 
 blp = Blueprint("destinations", __name__, url_prefix="/destinations", description="Where events are sent")

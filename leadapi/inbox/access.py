@@ -17,7 +17,7 @@ from leadapi.keys.errors import KeyRefused, ScopeMissing
 from leadapi.keys.guard import caller
 from leadapi.keys.service import Caller
 from leadapi.limits.policies import charging_failure
-from leadapi.web.addresses import relative_url
+from leadapi.web.headers import relative_url
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # These are for browsers without a session.

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from leadapi import storage
 from leadapi.config import Settings
 from leadapi.keys.guard import caller
-from leadapi.web.addresses import relative_url
+from leadapi.web.headers import relative_url
 
 ASSETS = ("inbox.css", "inbox.js", "inbox.svg")
 # The entries of the navigation: the endpoint, the name in the texts, and the scope that a caller needs.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import orjson
 from flask import Blueprint, Flask, Response, request, send_from_directory
+from werkzeug.exceptions import NotFound
 
 from leadapi.config import Settings
 from leadapi.inbox import access, destinations, lead, leads, numbers, quarantine, rendering
@@ -29,11 +30,13 @@ def init_app(app: Flask, settings: Settings) -> None:
     rendering.init_app(app)
     inbox = Blueprint("inbox", __name__, url_prefix=PATH)
     inbox.before_request(access.admit)
+    inbox.after_request(_finish)
     inbox.add_url_rule(f"/assets/<any({', '.join(rendering.ASSETS)}):name>", view_func=show_asset)
     for area in (access.blp, leads.blp, lead.blp, quarantine.blp, numbers.blp, destinations.blp):
         inbox.register_blueprint(area)
+    # So that the error is shown as a page: only requests that match a route of the blueprint pass through `_finish`.
+    inbox.add_url_rule("/<path:name>", view_func=show_nothing)
     app.register_blueprint(inbox)
-    app.after_request(_finish)
 
 
 def show_asset(name: str) -> Response:
@@ -43,10 +46,13 @@ def show_asset(name: str) -> Response:
     return send_from_directory(ASSETS, name, max_age=ASSET_SECONDS if is_version else 0, conditional=False)
 
 
+def show_nothing(**_path: str) -> Response:
+    """The answer to an address that is not a page."""
+    raise NotFound
+
+
 def _finish(response: Response) -> Response:
     """Turn an error into a page, and set the headers of pages."""
-    if request.path != PATH and not request.path.startswith(f"{PATH}/"):
-        return response
     if response.mimetype == problems.MEDIA_TYPE:
         problem = orjson.loads(response.get_data())
         status = HTTPStatus(response.status_code)

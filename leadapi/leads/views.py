@@ -24,9 +24,9 @@ from leadapi.leads.transfer.downloads import download
 from leadapi.quarantine import traps
 from leadapi.storage import Transaction
 from leadapi.web import forms, problems
-from leadapi.web.addresses import public_url
 from leadapi.web.api import Blueprint, next_link
 from leadapi.web.fields import NoArgsSchema
+from leadapi.web.headers import public_url
 from leadapi.web.negotiation import (
     APPLIED,
     ETAG,

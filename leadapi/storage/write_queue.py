@@ -7,8 +7,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 
 # Another process holds the lock for about a millisecond. Polling this often uses no more CPU than polling
 # half as often, and serves more writers.
@@ -32,9 +31,8 @@ class WriteQueue:
         self._path = path
         self._threads = threading.Lock()
 
-    @contextmanager
-    def turn(self, patience: float) -> Iterator[None]:
-        """Hold the lock for the length of the block.
+    def turn(self, patience: float) -> ExitStack:
+        """Take the lock. The end of the returned context releases it.
 
         :param patience: how many seconds to wait at most.
         :raises WriteLockUnavailable: the lock was not free in time, or its file cannot be opened.
@@ -42,15 +40,11 @@ class WriteQueue:
         deadline = time.monotonic() + patience
         if not self._threads.acquire(timeout=patience):
             raise WriteLockUnavailable("other writers did not finish in time")
-        try:
-            file = None if self._path is None else _lock_file(self._path, deadline)
-            try:
-                yield
-            finally:
-                if file is not None:
-                    os.close(file)
-        finally:
-            self._threads.release()
+        with ExitStack() as taken:
+            taken.callback(self._threads.release)
+            if self._path is not None:
+                taken.callback(os.close, _lock_file(self._path, deadline))
+            return taken.pop_all()
 
 
 def _lock_file(path: str, deadline: float) -> int:

@@ -14,8 +14,8 @@ from werkzeug.routing import IntegerConverter, Map
 from leadapi import logs
 from leadapi.config import Settings
 from leadapi.web import problems
-from leadapi.web.addresses import public_url
 from leadapi.web.fields import MAX_ID, Cursor
+from leadapi.web.headers import public_url
 from leadapi.web.negotiation import best_media_type
 from leadapi.web.openapi import RETRY_AFTER, DescribingPlugin, Document, Operation, mark, marks_of
 from leadapi.web.parsing import LENGTH_REQUIRED, InvalidFields, Parser
