@@ -28,7 +28,7 @@ from leadapi.retention import worker as retention
 from leadapi.retention.cli import purge_command
 from leadapi.storage import engines, schema, transactions
 from leadapi.storage.cli import commands as db_commands
-from leadapi.web import addresses, api, cors, docs, headers, outages, pages, proxies
+from leadapi.web import addresses, api, cors, docs, headers, origins, outages, pages, proxies
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -55,6 +55,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     proxies.init_app(app, settings)
     headers.init_app(app)
     cors.init_app(app, settings)
+    origins.init_app(app, settings)
     guard.init_app(app, settings, rest.document)
     rate_limits.init_app(app, settings, rest.document)
     pages.init_app(app, settings)

@@ -18,8 +18,8 @@ from leadapi.keys.guard import caller
 from leadapi.keys.service import Caller
 from leadapi.limits.policies import charging_failure
 from leadapi.web.addresses import relative_url
+from leadapi.web.origins import SAFE_METHODS, is_from_own_page
 
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # These are for browsers without a session.
 OPEN_ENDPOINTS = {"inbox.show_asset", "inbox.access.show_login", "inbox.access.log_in", "inbox.access.log_out"}
 # The pages that a login may lead to.
@@ -36,7 +36,7 @@ def admit() -> Response | None:
 
     :raises Forbidden: a page of somebody else sent the request.
     """
-    if request.method not in SAFE_METHODS and not _is_from_own_page():
+    if request.method not in SAFE_METHODS and not _may_change():
         raise Forbidden(texts().errors.foreign)
     if request.endpoint in OPEN_ENDPOINTS or request.method == "OPTIONS" or not _settings().auth:
         return None
@@ -117,25 +117,11 @@ def _is_own_page(page: str) -> bool:
     return len(page) <= LONGEST_PAGE and bool(OWN_PAGE.fullmatch(page))
 
 
-def _is_from_own_page() -> bool:
-    """Whether a page of this service, or no page at all, sent the request.
-
-    Browsers send Sec-Fetch-Site to https:// and to localhost, and Origin with every form.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("Origin")
-    if origin is not None:
-        return origin.lower() in _own_origins()
-    # Browsers send one of the two headers. A request with neither is that of a program, which has no session cookie.
-    return _cookie_name() not in request.cookies
-
-
-def _own_origins() -> set[str]:
-    public = re.match(r"https?://[^/]+", _settings().public_url)
-    origins = {f"{request.scheme}://{request.host}"} | ({public[0]} if public else set())
-    return {origin.lower() for origin in origins}
+def _may_change() -> bool:
+    """Whether no page of another site sent the request."""
+    is_own = is_from_own_page()
+    # A browser tells the page. A request that does not is that of a program, which has no session cookie.
+    return _cookie_name() not in request.cookies if is_own is None else is_own
 
 
 def _is_secure() -> bool:
