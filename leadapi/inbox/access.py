@@ -71,7 +71,7 @@ def show_login() -> str | Response:
 def log_in() -> Response | tuple[str, int]:
     """Exchange a key for a session."""
     try:
-        with charging_failure():
+        with charging_failure("login"):
             key = keys.identify_key(request.form.get("key", "").strip(AROUND_KEY))
     except KeyRefused as exc:
         logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))

@@ -85,7 +85,7 @@ class Guard:
             return self._keys.recall(text)
         # Guessed keys cost the address before they cost a database read.
         try:
-            with charging_failure():
+            with charging_failure("api"):
                 return self._keys.identify(credential(environ) or "")
         except KeyRefused as exc:
             logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
