@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
-from flask import Blueprint, current_app, g, redirect, request
+from flask import Blueprint, current_app, g, make_response, redirect, request
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
@@ -25,14 +25,16 @@ OPEN_ENDPOINTS = {"inbox.show_asset", "inbox.access.show_login", "inbox.access.l
 # The pages that a login may lead to.
 OWN_PAGE = re.compile(r"/inbox(?:/[A-Za-z0-9]+)*(?:\?[!-~]*)?")
 LONGEST_PAGE = 2000
+# The fields of the login itself. The others are those of a form that was sent without a valid session.
+LOGIN_FIELDS = {"key", "next"}
 # The parts of a key that people copy along.
 AROUND_KEY = " \t\r\n\"'"
 
 blp = Blueprint("access", __name__)
 
 
-def admit() -> Response | None:
-    """Let the request pass and set its caller in `g`, or lead to the login.
+def admit() -> Response | tuple[str, int] | None:
+    """Let the request pass and set its caller in `g`, or lead to the login, which keeps a form that was sent.
 
     :raises Forbidden: a page of somebody else sent the request.
     """
@@ -43,7 +45,10 @@ def admit() -> Response | None:
     token = request.cookies.get(_cookie_name())
     key = sessions.find_key(token) if token else None
     if key is None:
-        return go_to("inbox.access.show_login", **_return_page())
+        page = _page_to_return_to()
+        if request.method == "POST":
+            return _login_page(page, texts().login.ended), 403
+        return go_to("inbox.access.show_login", **({"next": page} if page else {}))
     g.key_name = key.name
     g.caller = Caller(key.key_id, key.scopes)
     logs.note(key_id=key.key_id)
@@ -64,27 +69,30 @@ def show_login() -> str | Response:
     """The form for the key."""
     if not _settings().auth:
         return go_to("inbox.leads.show_list")
-    return _login_page()
+    return _login_page(_own_page(request.args.get("next", "")))
 
 
 @blp.post("/login")
 def log_in() -> Response | tuple[str, int]:
     """Exchange a key for a session."""
+    page = _own_page(request.form.get("next", ""))
     try:
         with charging_failure("login"):
             key = keys.identify_key(request.form.get("key", "").strip(AROUND_KEY))
     except KeyRefused as exc:
         logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
-        return _login_page(texts().login.refused), 403
+        return _login_page(page, texts().login.refused), 403
     logs.note(key_id=key.key_id)
     if "read" not in key.scopes:
-        return _login_page(texts().login.no_read), 403
+        return _login_page(page, texts().login.no_read), 403
     token = sessions.start_session(key)
     with suppress(*storage.UNAVAILABLE):
         keys.note_use(key.key_id)
-    page = request.form.get("next", "")
-    target = relative_url(page) if _is_own_page(page) else link("inbox.leads.show_list")
+    target = relative_url(page) if page else link("inbox.leads.show_list")
     response = redirect(target, 303)
+    if unsent := _unsent_fields():
+        # Shown first, because another person may have logged in.
+        response = make_response(render("unsent.html", fields=unsent, target=target))
     response.set_cookie(_cookie_name(), token, max_age=sessions.LIFETIME, **_cookie_attributes())
     return response
 
@@ -102,19 +110,28 @@ def log_out() -> Response:
     return response
 
 
-def _login_page(error: str | None = None) -> str:
-    page = request.values.get("next", "")
-    return render("login.html", error=error, next=page if _is_own_page(page) else "")
+def _login_page(page: str, error: str | None = None) -> str:
+    """The form for the key.
+
+    :param page: the page to show after the login, or an empty text.
+    """
+    return render("login.html", error=error, next=page, unsent=_unsent_fields())
 
 
-def _return_page() -> dict[str, str]:
-    """The page to show after the login: the one that was asked for. The page of a form has the same path."""
-    page = request.full_path.rstrip("?") if request.method == "GET" else request.path
-    return {"next": page} if _is_own_page(page) and page != "/inbox" else {}
+def _unsent_fields() -> list[tuple[str, str]]:
+    """The fields of the form that was sent without a valid session."""
+    return [(name, value) for name, value in request.form.items(multi=True) if name not in LOGIN_FIELDS]
 
 
-def _is_own_page(page: str) -> bool:
-    return len(page) <= LONGEST_PAGE and bool(OWN_PAGE.fullmatch(page))
+def _page_to_return_to() -> str:
+    """The page that was asked for, or an empty text for the list."""
+    page = _own_page(request.full_path.rstrip("?"))
+    return "" if page == "/inbox" else page
+
+
+def _own_page(page: str) -> str:
+    """The page, if a login may lead to it, or an empty text."""
+    return page if len(page) <= LONGEST_PAGE and OWN_PAGE.fullmatch(page) else ""
 
 
 def _may_change() -> bool:

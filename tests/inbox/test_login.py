@@ -1,14 +1,17 @@
 """Login, sessions and logout."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
+from werkzeug.test import TestResponse
 
-from conftest import MakeApp, make_key
-from inbox.conftest import OWN, LogIn
+from conftest import MARKER, MakeApp, NewLead, body, make_key
+from inbox.conftest import OWN, LogIn, fields_of
 from leadapi import storage
 from leadapi.keys import service as keys
 from leadapi.storage import db
@@ -128,6 +131,37 @@ def test_a_session_ends_after_twelve_hours(guarded: Flask, log_in: LogIn) -> Non
     # The next login deletes what has expired.
     log_in("read")
     assert _count_sessions(guarded) == 1
+
+
+def test_a_form_that_was_sent_after_the_session_ended_is_kept(
+    guarded: Flask, log_in: LogIn, new_lead: NewLead, client: FlaskClient
+) -> None:
+    lead = body(client.post("/leads", json=new_lead()))
+    browser = log_in("read", "write")
+    url = f"/inbox/leads/{lead['id']}?q=zebedee"
+    note = f'{MARKER} said "two\r\nlines" </textarea><script>'
+    form = fields_of(browser.get(url).text) | {"note": note}
+    _age_sessions(guarded)
+
+    def fill_in(response: TestResponse, **fields: str) -> TestResponse:
+        """Send the form of a page as a browser does, with some fields filled in."""
+        (page,) = re.findall(r'<form[^>]* method="post"(.*?)</form>', response.text, re.DOTALL)
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page)
+        written = re.findall(r'<textarea [^>]*name="([^"]+)"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+        (action,) = re.findall(r'^ action="([^"]+)"', page)
+        sent = {name: unescape(value) for name, value in [*hidden, *written]} | fields
+        return browser.post(f"/{unescape(action).lstrip('./')}", data=sent, headers=OWN)
+
+    ended = browser.post(url, data=form, headers=OWN)
+    refused = fill_in(ended, key="lk_wrong")
+    asked = fill_in(refused, key=make_key(guarded, "read", "write"))
+    assert len(body(client.get(f"/leads/{lead['id']}/events"))["items"]) == 1
+    saved = fill_in(asked)
+
+    assert [response.status_code for response in (ended, refused, asked, saved)] == [403, 403, 200, 303]
+    assert saved.headers["Location"] == f"../../inbox/leads/{lead['id']}?saved=note&q=zebedee"
+    noted = body(client.get(f"/leads/{lead['id']}/events"))["items"][-1]
+    assert noted["data"] == {"text": note.replace("\r\n", "\n")}
 
 
 def test_a_session_ends_on_logout_in_every_tab(guarded: Flask, log_in: LogIn) -> None:
