@@ -2,7 +2,6 @@
 
 import re
 from contextlib import suppress
-from typing import Any
 
 from flask import Blueprint, current_app, g, make_response, redirect, request
 from werkzeug.exceptions import Forbidden
@@ -10,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from leadapi import logs, storage
 from leadapi.config import Settings
-from leadapi.inbox import sessions
+from leadapi.inbox import cookies, sessions
 from leadapi.inbox.rendering import go_to, link, render, texts
 from leadapi.keys import service as keys
 from leadapi.keys.errors import KeyRefused, ScopeMissing
@@ -20,6 +19,7 @@ from leadapi.limits.policies import charging_failure
 from leadapi.web.addresses import relative_url
 from leadapi.web.origins import SAFE_METHODS, is_from_own_page
 
+COOKIE = "leadapi"
 # These are for browsers without a session.
 OPEN_ENDPOINTS = {"inbox.show_asset", "inbox.access.show_login", "inbox.access.log_in", "inbox.access.log_out"}
 # The pages that a login may lead to.
@@ -42,7 +42,7 @@ def admit() -> Response | tuple[str, int] | None:
         raise Forbidden(texts().errors.foreign)
     if request.endpoint in OPEN_ENDPOINTS or request.method == "OPTIONS" or not _settings().auth:
         return None
-    token = request.cookies.get(_cookie_name())
+    token = cookies.read(COOKIE)
     key = sessions.find_key(token) if token else None
     if key is None:
         page = _page_to_return_to()
@@ -93,20 +93,20 @@ def log_in() -> Response | tuple[str, int]:
     if unsent := _unsent_fields():
         # Shown first, because another person may have logged in.
         response = make_response(render("unsent.html", fields=unsent, target=target))
-    response.set_cookie(_cookie_name(), token, max_age=sessions.LIFETIME, **_cookie_attributes())
+    cookies.write(response, COOKIE, token, sessions.LIFETIME)
     return response
 
 
 @blp.post("/logout")
 def log_out() -> Response:
     """End the session."""
-    token = request.cookies.get(_cookie_name())
+    token = cookies.read(COOKIE)
     if token:
         # While the database is down, the browser at least forgets the session.
         with suppress(*storage.UNAVAILABLE):
             sessions.end_session(token)
     response = go_to("inbox.access.show_login")
-    response.delete_cookie(_cookie_name(), **_cookie_attributes())
+    cookies.remove(response, COOKIE)
     return response
 
 
@@ -138,20 +138,7 @@ def _may_change() -> bool:
     """Whether no page of another site sent the request."""
     is_own = is_from_own_page()
     # A browser tells the page. A request that does not is that of a program, which has no session cookie.
-    return _cookie_name() not in request.cookies if is_own is None else is_own
-
-
-def _is_secure() -> bool:
-    return request.is_secure or _settings().public_url.startswith("https://")
-
-
-def _cookie_name() -> str:
-    # Browsers accept this prefix only with Secure and for the whole host, so no other page can set the cookie.
-    return "__Host-leadapi" if _is_secure() else "leadapi"
-
-
-def _cookie_attributes() -> dict[str, Any]:
-    return {"httponly": True, "samesite": "Lax", "path": "/", "secure": _is_secure()}
+    return not cookies.read(COOKIE) if is_own is None else is_own
 
 
 def _settings() -> Settings:

@@ -7,7 +7,7 @@ import orjson
 from flask import Blueprint, Flask, Response, request, send_from_directory
 
 from leadapi.config import Settings
-from leadapi.inbox import access, destinations, lead, leads, numbers, quarantine, rendering
+from leadapi.inbox import access, destinations, lead, leads, notices, numbers, quarantine, rendering
 from leadapi.web import problems
 
 PATH = "/inbox"
@@ -52,6 +52,7 @@ def _finish(response: Response) -> Response:
         status = HTTPStatus(response.status_code)
         response.set_data(rendering.render("error.html", status=status, problem=problem))
         response.mimetype = "text/html"
+    notices.finish(response)
     if response.mimetype == "text/html":
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["Referrer-Policy"] = REFERRER_POLICY

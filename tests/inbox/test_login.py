@@ -52,7 +52,7 @@ def test_a_key_is_exchanged_for_a_session(guarded: Flask) -> None:
     [({"PUBLIC_URL": "https://leads.example.com"}, "http://localhost"), ({}, "https://localhost")],
     ids=["PUBLIC_URL", "https"],
 )
-def test_the_cookie_is_secure_where_the_service_is(
+def test_the_cookies_are_secure_where_the_service_is(
     make_app: MakeApp, database_url: str, settings: dict[str, str], base_url: str
 ) -> None:
     app = make_app(DATABASE_URL=database_url, AUTH="on", **settings)
@@ -61,10 +61,13 @@ def test_the_cookie_is_secure_where_the_service_is(
         "/inbox/login", data={"key": make_key(app, "read")}, headers=OWN, base_url=base_url
     )
 
-    (cookie,) = response.headers.getlist("Set-Cookie")
-    assert cookie.startswith("__Host-leadapi=")
-    assert {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
-    assert "Domain" not in cookie
+    session = response.headers["Set-Cookie"]
+    browser = {"Cookie": session.partition(";")[0]}
+    seen = app.test_client(use_cookies=False).get("/inbox", headers=browser, base_url=base_url).headers["Set-Cookie"]
+    for name, cookie in (("leadapi", session), ("leadapi-seen", seen)):
+        assert cookie.startswith(f"__Host-{name}=")
+        assert {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+        assert "Domain" not in cookie
 
 
 def test_what_is_no_key_for_the_inbox_is_refused_in_words(guarded: Flask) -> None:
@@ -159,7 +162,7 @@ def test_a_form_that_was_sent_after_the_session_ended_is_kept(
     saved = fill_in(asked)
 
     assert [response.status_code for response in (ended, refused, asked, saved)] == [403, 403, 200, 303]
-    assert saved.headers["Location"] == f"../../inbox/leads/{lead['id']}?saved=note&q=zebedee"
+    assert saved.headers["Location"] == f"../../inbox/leads/{lead['id']}?q=zebedee"
     noted = body(client.get(f"/leads/{lead['id']}/events"))["items"][-1]
     assert noted["data"] == {"text": note.replace("\r\n", "\n")}
 
