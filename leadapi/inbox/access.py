@@ -85,7 +85,7 @@ def log_in() -> Response | tuple[str, int]:
     logs.note(key_id=key.key_id)
     if "read" not in key.scopes:
         return _login_page(page, texts().login.no_read), 403
-    token = sessions.start_session(key)
+    token = sessions.start_session(key, replaced=cookies.read(COOKIE))
     with suppress(*storage.UNAVAILABLE):
         keys.note_use(key.key_id)
     target = relative_url(page) if page else link("inbox.leads.show_list")

@@ -179,6 +179,20 @@ def test_a_session_ends_on_logout_in_every_tab(guarded: Flask, log_in: LogIn) ->
     assert browser.get("/inbox").status_code == 303
 
 
+def test_a_new_login_ends_the_session_that_the_browser_had(guarded: Flask, log_in: LogIn) -> None:
+    browser, other = log_in("read"), log_in("read")
+    before = browser.get_cookie("leadapi")
+    assert before is not None
+
+    again = browser.post("/inbox/login", data={"key": make_key(guarded, "read")}, headers=OWN)
+
+    assert again.status_code == 303
+    assert _count_sessions(guarded) == 2
+    assert (browser.get("/inbox").status_code, other.get("/inbox").status_code) == (200, 200)
+    browser.set_cookie("leadapi", before.value)
+    assert browser.get("/inbox").status_code == 303
+
+
 def test_a_cookie_that_nobody_issued_opens_nothing(guarded: Flask) -> None:
     client = guarded.test_client()
 
