@@ -179,6 +179,17 @@ def test_a_session_ends_on_logout_in_every_tab(guarded: Flask, log_in: LogIn) ->
     assert browser.get("/inbox").status_code == 303
 
 
+@pytest.mark.one_database
+def test_a_browser_forgets_its_session_while_the_database_is_down(make_app: MakeApp) -> None:
+    browser = make_app(DATABASE_URL="postgresql://127.0.0.1:1/none", AUTH="on").test_client()
+    browser.set_cookie("leadapi", "token")
+
+    response = browser.post("/inbox/logout", headers=OWN)
+
+    assert (response.status_code, response.headers["Location"]) == (303, "../inbox/login")
+    assert browser.get_cookie("leadapi") is None
+
+
 def test_a_new_login_ends_the_session_that_the_browser_had(guarded: Flask, log_in: LogIn) -> None:
     browser, other = log_in("read"), log_in("read")
     before = browser.get_cookie("leadapi")
