@@ -50,7 +50,9 @@ def _finish(response: Response) -> Response:
     if response.mimetype == problems.MEDIA_TYPE:
         problem = orjson.loads(response.get_data())
         status = HTTPStatus(response.status_code)
-        response.set_data(rendering.render("error.html", status=status, problem=problem))
+        # A dict, because strangers choose names of fields: `t.fields[name]` would also find Python's attributes.
+        labels = vars(rendering.texts().fields)
+        response.set_data(rendering.render("error.html", status=status, problem=problem, labels=labels))
         response.mimetype = "text/html"
     notices.finish(response)
     if response.mimetype == "text/html":
