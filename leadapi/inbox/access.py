@@ -2,15 +2,14 @@
 
 import re
 from contextlib import suppress
-from typing import Any
 
-from flask import Blueprint, current_app, g, redirect, request
+from flask import Blueprint, current_app, g, make_response, redirect, request
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
 from leadapi import logs, storage
 from leadapi.config import Settings
-from leadapi.inbox import sessions
+from leadapi.inbox import cookies, sessions
 from leadapi.inbox.rendering import go_to, link, render, texts
 from leadapi.keys import service as keys
 from leadapi.keys.errors import KeyRefused, ScopeMissing
@@ -18,32 +17,38 @@ from leadapi.keys.guard import caller
 from leadapi.keys.service import Caller
 from leadapi.limits.policies import charging_failure
 from leadapi.web.headers import relative_url
+from leadapi.web.origins import SAFE_METHODS, is_from_own_page
 
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+COOKIE = "leadapi"
 # These are for browsers without a session.
 OPEN_ENDPOINTS = {"inbox.show_asset", "inbox.access.show_login", "inbox.access.log_in", "inbox.access.log_out"}
 # The pages that a login may lead to.
 OWN_PAGE = re.compile(r"/inbox(?:/[A-Za-z0-9]+)*(?:\?[!-~]*)?")
 LONGEST_PAGE = 2000
+# The fields of the login itself. The others are those of a form that was sent without a valid session.
+LOGIN_FIELDS = {"key", "next"}
 # The parts of a key that people copy along.
 AROUND_KEY = " \t\r\n\"'"
 
 blp = Blueprint("access", __name__)
 
 
-def admit() -> Response | None:
-    """Let the request pass and set its caller in `g`, or lead to the login.
+def admit() -> Response | tuple[str, int] | None:
+    """Let the request pass and set its caller in `g`, or lead to the login, which keeps a form that was sent.
 
     :raises Forbidden: a page of somebody else sent the request.
     """
-    if request.method not in SAFE_METHODS and not _is_from_own_page():
+    if request.method not in SAFE_METHODS and not _may_change():
         raise Forbidden(texts().errors.foreign)
     if request.endpoint in OPEN_ENDPOINTS or request.method == "OPTIONS" or not _settings().auth:
         return None
-    token = request.cookies.get(_cookie_name())
+    token = cookies.read(COOKIE)
     key = sessions.find_key(token) if token else None
     if key is None:
-        return go_to("inbox.access.show_login", **_return_page())
+        page = _page_to_return_to()
+        if request.method == "POST":
+            return _login_page(page, texts().login.ended), 403
+        return go_to("inbox.access.show_login", **({"next": page} if page else {}))
     g.key_name = key.name
     g.caller = Caller(key.key_id, key.scopes)
     logs.note(key_id=key.key_id)
@@ -64,91 +69,76 @@ def show_login() -> str | Response:
     """The form for the key."""
     if not _settings().auth:
         return go_to("inbox.leads.show_list")
-    return _login_page()
+    return _login_page(_own_page(request.args.get("next", "")))
 
 
 @blp.post("/login")
 def log_in() -> Response | tuple[str, int]:
     """Exchange a key for a session."""
+    page = _own_page(request.form.get("next", ""))
     try:
-        with charging_failure():
+        with charging_failure("login"):
             key = keys.identify_key(request.form.get("key", "").strip(AROUND_KEY))
     except KeyRefused as exc:
         logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))
-        return _login_page(texts().login.refused), 403
+        return _login_page(page, texts().login.refused), 403
     logs.note(key_id=key.key_id)
     if "read" not in key.scopes:
-        return _login_page(texts().login.no_read), 403
-    token = sessions.start_session(key)
+        return _login_page(page, texts().login.no_read), 403
+    token = sessions.start_session(key, replaced=cookies.read(COOKIE))
     with suppress(*storage.UNAVAILABLE):
         keys.note_use(key.key_id)
-    page = request.form.get("next", "")
-    target = relative_url(page) if _is_own_page(page) else link("inbox.leads.show_list")
+    target = relative_url(page) if page else link("inbox.leads.show_list")
     response = redirect(target, 303)
-    response.set_cookie(_cookie_name(), token, max_age=sessions.LIFETIME, **_cookie_attributes())
+    if unsent := _unsent_fields():
+        # Shown first, because another person may have logged in.
+        response = make_response(render("unsent.html", fields=unsent, target=target))
+    cookies.write(response, COOKIE, token, sessions.LIFETIME)
     return response
 
 
 @blp.post("/logout")
 def log_out() -> Response:
     """End the session."""
-    token = request.cookies.get(_cookie_name())
+    token = cookies.read(COOKIE)
     if token:
         # While the database is down, the browser at least forgets the session.
         with suppress(*storage.UNAVAILABLE):
             sessions.end_session(token)
     response = go_to("inbox.access.show_login")
-    response.delete_cookie(_cookie_name(), **_cookie_attributes())
+    cookies.remove(response, COOKIE)
     return response
 
 
-def _login_page(error: str | None = None) -> str:
-    page = request.values.get("next", "")
-    return render("login.html", error=error, next=page if _is_own_page(page) else "")
+def _login_page(page: str, error: str | None = None) -> str:
+    """The form for the key.
 
-
-def _return_page() -> dict[str, str]:
-    """The page to show after the login: the one that was asked for. The page of a form has the same path."""
-    page = request.full_path.rstrip("?") if request.method == "GET" else request.path
-    return {"next": page} if _is_own_page(page) and page != "/inbox" else {}
-
-
-def _is_own_page(page: str) -> bool:
-    return len(page) <= LONGEST_PAGE and bool(OWN_PAGE.fullmatch(page))
-
-
-def _is_from_own_page() -> bool:
-    """Whether a page of this service, or no page at all, sent the request.
-
-    Browsers send Sec-Fetch-Site to https:// and to localhost, and Origin with every form.
+    :param page: the page to show after the login, or an empty text.
     """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("Origin")
-    if origin is not None:
-        return origin.lower() in _own_origins()
-    # Browsers send one of the two headers. A request with neither is that of a program, which has no session cookie.
-    return _cookie_name() not in request.cookies
+    return render("login.html", error=error, next=page, unsent=_unsent_fields())
 
 
-def _own_origins() -> set[str]:
-    public = re.match(r"https?://[^/]+", _settings().public_url)
-    origins = {f"{request.scheme}://{request.host}"} | ({public[0]} if public else set())
-    return {origin.lower() for origin in origins}
+def _unsent_fields() -> list[tuple[str, str]]:
+    """The fields of the form that was sent without a valid session."""
+    return [(name, value) for name, value in request.form.items(multi=True) if name not in LOGIN_FIELDS]
 
 
-def _is_secure() -> bool:
-    return request.is_secure or _settings().public_url.startswith("https://")
+def _page_to_return_to() -> str:
+    """The page that was asked for, or an empty text for the list."""
+    page = _own_page(request.full_path.rstrip("?"))
+    return "" if page == "/inbox" else page
 
 
-def _cookie_name() -> str:
-    # Browsers accept this prefix only with Secure and for the whole host, so no other page can set the cookie.
-    return "__Host-leadapi" if _is_secure() else "leadapi"
+def _own_page(page: str) -> str:
+    """The page, if a login may lead to it, or an empty text."""
+    return page if len(page) <= LONGEST_PAGE and OWN_PAGE.fullmatch(page) else ""
 
 
-def _cookie_attributes() -> dict[str, Any]:
-    return {"httponly": True, "samesite": "Lax", "path": "/", "secure": _is_secure()}
+def _may_change() -> bool:
+    """Whether no page of another site sent the request."""
+    is_own = is_from_own_page()
+    # A browser tells the page. A request that does not is that of a program, which has no session cookie.
+    return not cookies.read(COOKIE) if is_own is None else is_own
 
 
 def _settings() -> Settings:

@@ -13,7 +13,7 @@ from leadapi.destinations import service
 from leadapi.destinations.errors import FieldRefused
 from leadapi.destinations.representations import DestinationWithSecret
 from leadapi.destinations.schemas import STATES, DeliveryListArgsSchema
-from leadapi.inbox import destination_forms
+from leadapi.inbox import destination_forms, notices
 from leadapi.inbox.access import require
 from leadapi.inbox.reading import read_form, read_query
 from leadapi.inbox.rendering import go_to, render
@@ -44,7 +44,7 @@ def show_list() -> str:
         page=page,
         is_first="after" not in request.args,
         next_page=_cursor(page.next_after),
-        was_deleted="deleted" in request.args,
+        was_deleted="deleted" in notices.take(),
     )
 
 
@@ -73,6 +73,7 @@ def show_destination(destination_id: int) -> str:
     """A destination and what was sent to it."""
     args = read_query(DeliveryListArgsSchema, sort="-id", limit=str(DELIVERIES))
     destination = service.show_destination(destination_id)
+    notice = notices.take()
     deliveries = service.list_deliveries(destination_id, **args)
     return _page(
         "destination.html",
@@ -84,8 +85,8 @@ def show_destination(destination_id: int) -> str:
         is_first="after" not in args,
         next_page=_cursor(deliveries.next_after),
         replayed_hours=REPLAYED_HOURS,
-        done=request.args.get("done"),
-        number=request.args.get("number", 0, type=int),
+        done=notice.get("done"),
+        number=notice.get("number", 0, type=int),
     )
 
 
@@ -156,7 +157,7 @@ def ask_to_delete(destination_id: int) -> str:
 def delete(destination_id: int) -> Response:
     """Delete a destination and its deliveries."""
     service.delete_destination(destination_id)
-    return go_to("inbox.destinations.show_list", deleted=1)
+    return notices.leave(go_to("inbox.destinations.show_list"), deleted=1)
 
 
 def _form_page(
@@ -188,7 +189,7 @@ def _page(template: str, **values: Any) -> str:
 
 
 def _to(destination_id: int, **notice: Any) -> Response:
-    return go_to("inbox.destinations.show_destination", destination_id=destination_id, **notice)
+    return notices.leave(go_to("inbox.destinations.show_destination", destination_id=destination_id), **notice)
 
 
 def _kind() -> str:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from leadapi.config_retention import STATUSES
 from leadapi.destinations import queue
-from leadapi.inbox import timeline
+from leadapi.inbox import notices, timeline
 from leadapi.inbox.access import require
 from leadapi.inbox.reading import place, read_form
 from leadapi.inbox.rendering import go_to, render, texts
@@ -33,7 +33,7 @@ Page = tuple[str, int]
 def show_lead(lead_id: int) -> str | Page:
     """Everything about a lead."""
     try:
-        return _page(lead_id, saved=request.args.get("saved", ""))
+        return _page(lead_id, saved=notices.take().get("saved", ""))
     except LeadMissing:
         # Its history tells whether it was erased.
         (erased,) = timeline.read_history(lead_id, most=1).entries
@@ -64,7 +64,7 @@ def change_lead(lead_id: int) -> Response | Page:
     if "note" in form:
         notes.add_note(lead_id, form["note"], by=caller())
         saved.append("note")
-    return go_to("inbox.lead.show_lead", lead_id=lead_id, saved="-".join(saved), **place())
+    return notices.leave(go_to("inbox.lead.show_lead", lead_id=lead_id, **place()), saved="-".join(saved))
 
 
 @blp.get("/erase")
@@ -89,7 +89,7 @@ def erase_lead(lead_id: int) -> Response | Page:
         service.erase_lead(lead_id, by=caller(), condition=_is_tagged(form["if_match"]))
     except LeadChanged:
         return _question(lead_id, seen=form["seen"]), HTTPStatus.PRECONDITION_FAILED
-    return go_to("inbox.leads.show_list", erased=lead_id, **place())
+    return notices.leave(go_to("inbox.leads.show_list", **place()), erased=lead_id)
 
 
 def _page(lead_id: int, *, seen: int | None = None, saved: str = "", **values: Any) -> str:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, make_response, request
 
 from leadapi.config import Settings
 from leadapi.config_retention import STATUSES
-from leadapi.inbox import visits
+from leadapi.inbox import notices, visits
 from leadapi.inbox.reading import filters, place, read_query
 from leadapi.inbox.rendering import render
 from leadapi.leads import service
@@ -65,7 +65,7 @@ def show_list() -> Response:
             is_empty=not page.total and not chosen,
             is_first="after" not in args,
             next_page=LeadCursor.encode_position(page.next_after) if page.next_after else None,
-            erased=request.args.get("erased", type=int),
+            erased=notices.take().get("erased", type=int),
             **(_first_steps() if not page.total and not chosen else {}),
         )
     )

@@ -3,6 +3,7 @@
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
+from leadapi.inbox import notices
 from leadapi.inbox.access import require
 from leadapi.inbox.reading import read_form, read_query
 from leadapi.inbox.rendering import go_to, render
@@ -20,6 +21,7 @@ blp = Blueprint("quarantine", __name__, url_prefix="/quarantine")
 @blp.get("")
 def show_list() -> str:
     """The caught entries, newest first."""
+    notice = notices.take()
     page = service.list_caught(limit=PAGE, **read_query(CaughtQuerySchema))
     return render(
         "quarantine.html",
@@ -28,7 +30,7 @@ def show_list() -> str:
         days=service.KEPT.days,
         after=request.args.get("after"),
         next_page=Cursor.encode(page.next_after) if page.next_after else None,
-        **{name: request.args.get(name, type=int) for name in ("added", "discarded", "merged", "missing")},
+        **{name: notice.get(name, type=int) for name in ("added", "discarded", "merged", "missing")},
     )
 
 
@@ -40,7 +42,7 @@ def release(item_id: int) -> Response:
         outcome = captures.release(item_id)
     except QuarantinedLeadMissing:
         return _back(missing=1)
-    lead_id = outcome.lead.id if outcome.lead else None
+    lead_id = outcome.lead.id if outcome.lead else 0
     return _back(**({"added": lead_id} if outcome.created else {"merged": lead_id}))
 
 
@@ -52,6 +54,6 @@ def discard() -> Response:
     return _back(**({"discarded": number} if number else {"missing": 1}))
 
 
-def _back(**notice: int | None) -> Response:
+def _back(**notice: int) -> Response:
     """The redirect to the page of the list that the form was on."""
-    return go_to("inbox.quarantine.show_list", after=request.args.get("after"), **notice)
+    return notices.leave(go_to("inbox.quarantine.show_list", after=request.args.get("after")), **notice)

@@ -24,8 +24,11 @@ _delete = delete(_sessions).where(_sessions.c.token_hash == bindparam("hash_to_d
 _purge = delete(_sessions).where(_sessions.c.expires_at <= bindparam("now"))
 
 
-def start_session(key: StoredKey) -> str:
-    """Store a new session of a key and return its token. Sessions that have expired are deleted."""
+def start_session(key: StoredKey, *, replaced: str) -> str:
+    """Store a new session of a key and return its token. Sessions that have expired are deleted.
+
+    :param replaced: the token of the browser's session until now, which ends; an empty text without one.
+    """
     token = secrets.token_urlsafe(TOKEN_BYTES)
     now = storage.now()
     values = {
@@ -36,6 +39,7 @@ def start_session(key: StoredKey) -> str:
     }
     with storage.write() as tx:
         tx.execute(_purge, {"now": now})
+        tx.execute(_delete, {"hash_to_delete": _hash(replaced)})
         tx.execute(_insert, values)
     return token
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, request, send_from_directory
 from werkzeug.exceptions import NotFound
 
 from leadapi.config import Settings
-from leadapi.inbox import access, destinations, lead, leads, numbers, quarantine, rendering
+from leadapi.inbox import access, destinations, lead, leads, notices, numbers, quarantine, rendering
 from leadapi.web import problems
 
 PATH = "/inbox"
@@ -56,8 +56,11 @@ def _finish(response: Response) -> Response:
     if response.mimetype == problems.MEDIA_TYPE:
         problem = orjson.loads(response.get_data())
         status = HTTPStatus(response.status_code)
-        response.set_data(rendering.render("error.html", status=status, problem=problem))
+        # A dict, because strangers choose names of fields: `t.fields[name]` would also find Python's attributes.
+        labels = vars(rendering.texts().fields)
+        response.set_data(rendering.render("error.html", status=status, problem=problem, labels=labels))
         response.mimetype = "text/html"
+    notices.finish(response)
     if response.mimetype == "text/html":
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["Referrer-Policy"] = REFERRER_POLICY

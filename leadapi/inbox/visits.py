@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from flask import request
 from werkzeug.wrappers import Response
 
 from leadapi import storage
+from leadapi.inbox import cookies
 
 COOKIE = "leadapi-seen"
 # A look after so long begins a new visit.
@@ -33,7 +33,7 @@ class Visit:
     def remember(self, response: Response) -> None:
         """Send the cookie. It contains nothing about people."""
         value = f"{self.base}.{self.latest}.{self.at}"
-        response.set_cookie(COOKIE, value, max_age=KEPT, httponly=True, samesite="Lax", secure=request.is_secure)
+        cookies.write(response, COOKIE, value, KEPT)
 
 
 def look(newest: int, *, at_all: bool) -> Visit | None:
@@ -43,7 +43,7 @@ def look(newest: int, *, at_all: bool) -> Visit | None:
     :param at_all: whether the page is the first one of all leads. On other pages nothing new is seen.
     """
     now = int(storage.now().timestamp())
-    found = _shape.fullmatch(request.cookies.get(COOKIE, ""))
+    found = _shape.fullmatch(cookies.read(COOKIE))
     if not found and not at_all:
         return None
     # The first visit marks nothing, because everything would be new.

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from flask import Flask, Response, after_this_request, g, request
+from flask import Flask, Response, after_this_request, current_app, g, request
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import Forbidden
 
 from leadapi import logs
 from leadapi.config import Settings
@@ -19,16 +20,24 @@ from leadapi.keys.service import OPERATOR, Caller, StoredKey
 from leadapi.limits.policies import charging_failure
 from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
 from leadapi.web.openapi import Document, marks_of
+from leadapi.web.origins import SAFE_METHODS, is_from_own_page
+from leadapi.web.pages import PATH
 from leadapi.web.security import OPEN, OPEN_BLUEPRINTS, SESSION_BLUEPRINTS, Requirement, requirement_of
 
 NOBODY = Caller(None, frozenset())
+# Pages of all sites may send forms here.
+OPEN_TO_ALL_SITES = ("POST", PATH)
+REFUSAL = (
+    "A page of another site sent this request, so nothing was changed. CORS_ORIGINS can allow its origin; "
+    "if it is a page of this service, set PUBLIC_URL to the address in the browser."
+)
 UNGUARDED = (*OPEN_BLUEPRINTS, *SESSION_BLUEPRINTS)
 
 logger = logging.getLogger(__name__)
 
 
 def init_app(app: Flask, settings: Settings, document: Document) -> None:
-    """Guard the operations, unless AUTH=off: then keys are not looked at.
+    """Guard the operations. With AUTH=off, keys are not looked at, and only pages of other sites are refused.
 
     Add other functions that need the caller before each request after this one.
     """
@@ -37,6 +46,26 @@ def init_app(app: Flask, settings: Settings, document: Document) -> None:
         app.before_request(Guard(app, public_capture=settings.public_capture).admit)
     elif settings.env != "local":
         logger.warning("auth.off", extra={"reason": f"AUTH=off in ENV={settings.env}: everybody may do everything"})
+    if not settings.auth and settings.cors_origins != ("*",):
+        app.before_request(refuse_other_sites)
+
+
+def refuse_other_sites() -> None:
+    """Refuse a change by a page of another site where no key is asked for.
+
+    A key in a header needs no such check: browsers send no header of another site without a preflight.
+
+    :raises Forbidden: a page of another site sent the request.
+    """
+    rule = request.url_rule
+    if rule is None or request.method in SAFE_METHODS or (request.method, rule.rule) == OPEN_TO_ALL_SITES:
+        return
+    # The inbox checks its forms by itself: CORS_ORIGINS is not for them.
+    if not set(SESSION_BLUEPRINTS).isdisjoint(request.blueprints):
+        return
+    settings: Settings = current_app.extensions["settings"]
+    if is_from_own_page() is False and request.headers.get("Origin") not in settings.cors_origins:
+        raise Forbidden(REFUSAL)
 
 
 class Guard:
@@ -85,7 +114,7 @@ class Guard:
             return self._keys.recall(text)
         # Guessed keys cost the address before they cost a database read.
         try:
-            with charging_failure():
+            with charging_failure("api"):
                 return self._keys.identify(credential(environ) or "")
         except KeyRefused as exc:
             logs.note(key_refused=exc.reason, **({"key_id": exc.key_id} if exc.key_id else {}))

@@ -21,7 +21,8 @@ CHALLENGE = {
 def describe(document: Document, settings: Settings) -> None:
     """Describe who may call each operation with these settings. With AUTH=off no operation asks for a key."""
     for status, error in ((401, 'error="invalid_token"'), (403, 'error="insufficient_scope", scope="read"')):
-        document.describe_problem(status, headers={"WWW-Authenticate": {**CHALLENGE, "example": f"{REALM}, {error}"}})
+        challenge = {**CHALLENGE, "required": status == 401, "example": f"{REALM}, {error}"}
+        document.describe_problem(status, headers={"WWW-Authenticate": challenge})
     if settings.auth:
         for name, scheme in SCHEMES.items():
             document.spec.components.security_scheme(name, scheme)

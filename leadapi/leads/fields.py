@@ -19,8 +19,8 @@ RESERVED = "|".join(
     "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else re.escape(letter) for letter in name)
     for name in SPECIAL_USE_DOMAIN_NAMES
 )
-# The characters at which str.split() splits, beside control characters.
-SPLITTING = r" \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+# The characters at which str.split() splits, beside control characters that are no spaces.
+SPLITTING = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 
@@ -66,9 +66,14 @@ class QueryEmail(Email):
 
 
 class Words(Line):
-    """Words to search for."""
+    """Words to search for, separated by spaces, tabs or line breaks."""
 
-    documented = {**Line.documented, "minLength": 1, "not": {"pattern": rf"^[{SPLITTING}]*$"}}
+    refused = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+    documented = {
+        "pattern": r"^[^\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]*$",
+        "minLength": 1,
+        "not": {"pattern": rf"^[{SPLITTING}]*$"},
+    }
     default_error_messages = {"blank": "Must have a word."}
 
     def deserialize(

@@ -135,8 +135,8 @@ def matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], *
 def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Select[Any]:
     """A page of the leads that match: id, JSON and `changed_at` of each, and the total at the same moment.
 
-    :param after: whether the page begins after a position: the parameters `after`, the id of a lead, and `after_time`,
-        the time of its last change. A null time stands for the present one of that lead.
+    :param after: whether the page begins after a position: the parameters `after`, the id of a lead, and, in the
+        order of the last change, `after_time`, the time of its last change.
     """
     keys = _keys(sort)
     if words:
@@ -187,8 +187,7 @@ def _after(keys: Sequence[ColumnElement[Any]], sort: str) -> list[ColumnElement[
     if not first:
         return [beyond]
     (time,) = first
-    given = bindparam("after_time", type_=UTCDateTime)
-    edge_time = func.coalesce(given, select(changed_at).where(leads.c.id == edge).correlate(None).scalar_subquery())
+    edge_time = bindparam("after_time", type_=UTCDateTime)
     # The first condition is one that SQLite uses an index for.
     if descending:
         return [time <= edge_time, or_(time < edge_time, beyond)]

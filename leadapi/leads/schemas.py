@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from leadapi.config_retention import STATUSES
 from leadapi.leads.emails import domains_to_encode
@@ -205,7 +205,13 @@ class LeadListArgsSchema(LeadFilterArgsSchema):
 
     limit = Integer(1, 100, load_default=50, metadata={"description": "How many, at most."})
     offset = Integer(0, MAX_ID, load_default=0, metadata={"description": "How many to skip."})
-    after = LeadCursor(metadata={"description": "Where the last page ended; from its next link."})
+    after = LeadCursor(metadata={"description": "Where the last page ended; from its next link, with the same `sort`."})
+
+    @validates_schema
+    def refuse_cursors_of_another_order(self, args: dict[str, Any], **kwargs: Any) -> None:
+        """A cursor has a time if the order of its list is that of the last change."""
+        if "after" in args and (args["after"][1] is not None) != args["sort"].endswith("updated_at"):
+            raise ValidationError("Not a cursor of a list with this sort.", "after")
 
 
 class LeadExportArgsSchema(LeadFilterArgsSchema):

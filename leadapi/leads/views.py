@@ -207,9 +207,12 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
         raise capture.refusal
     lead = cast("ShownLead", capture.lead)
     logs.note(**({"quarantine_id": lead.id} if capture.caught else {"lead_id": lead.id}))
-    headers = {"Location": public_url(f"/leads/{lead.id}")} if capture.created else applied(wish)
-    response = tagged(lead.json, status=201 if capture.created else 200, headers=headers)
-    if not capture.created and not by.may("read"):
+    if capture.created:
+        response = tagged(lead.json, status=201)
+        response.headers["Location"] = public_url(f"/leads/{lead.id}")
+        return response
+    response = tagged(lead.json, headers=applied(wish))
+    if not by.may("read"):
         # The caller sees what it sent, which is not the stored state.
         del response.headers["ETag"]
     return response

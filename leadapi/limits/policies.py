@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from flask import Flask, Response, current_app, g, request
-from limits import RateLimitItem
+from flask import Flask, Response, after_this_request, current_app, g, request
+from limits import RateLimitItem, RateLimitItemPerMinute
 from werkzeug.exceptions import TooManyRequests
 
 from leadapi.config import Settings
@@ -15,6 +15,8 @@ from leadapi.web.proxies import client_network
 
 # The operations that RATE_LIMIT_CAPTURE is for. All others of limited blueprints share RATE_LIMIT_API.
 CAPTURE = frozenset([("POST", "/leads"), ("POST", "/leads/batch")])
+# Failed logins to the inbox have a limit of their own, with any settings.
+LOGIN = (RateLimitItemPerMinute(10),)
 
 
 class Policy:
@@ -44,6 +46,7 @@ class Policy:
             "RateLimit-Policy": self._field,
             "RateLimit": ", ".join(f"{label};r={remaining};t={seconds}" for label, (remaining, seconds) in states),
         }
+        after_this_request(_add_headers)
         if not verdict.passes:
             wait = max(seconds for remaining, seconds in verdict.windows if not remaining)
             raise TooManyRequests(f"Too many requests; try again in {wait} s.", retry_after=wait)
@@ -55,24 +58,23 @@ class Policy:
 
 
 def init_app(app: Flask, settings: Settings, document: Document) -> None:
-    """Limit the operations. Without a limit in the settings, no request is counted."""
+    """Limit the operations. Without a limit in the settings, only failed logins are counted."""
     openapi.describe(document)
-    given = {"capture": settings.rate_limit_capture, "api": settings.rate_limit_api}
-    policies = app.extensions["rate_limits"] = {}
-    if any(given.values()):
-        counter = RedisCounter(settings.redis_url) if settings.redis_url else LocalCounter()
-        policies |= {name: Policy(name, limits, counter) for name, limits in given.items() if limits}
+    given = {"capture": settings.rate_limit_capture, "api": settings.rate_limit_api, "login": LOGIN}
+    counter = RedisCounter(settings.redis_url) if settings.redis_url else LocalCounter()
+    app.extensions["rate_limits"] = {name: Policy(name, limits, counter) for name, limits in given.items() if limits}
+    if settings.rate_limit_capture or settings.rate_limit_api:
         app.before_request(_admit)
-        app.after_request(_add_headers)
 
 
 @contextmanager
-def charging_failure() -> Iterator[None]:
-    """Count the body of the `with` statement as an API request of the client's address, unless it succeeds.
+def charging_failure(name: str) -> Iterator[None]:
+    """Count the body of the `with` statement for the client's address, unless it succeeds.
 
+    :param name: the policy that counts it: `api` or `login`.
     :raises TooManyRequests: the address has to wait. The body does not run.
     """
-    policy: Policy | None = current_app.extensions["rate_limits"].get("api")
+    policy: Policy | None = current_app.extensions["rate_limits"].get(name)
     address = client_network()
     if policy is not None:
         policy.admit(address)

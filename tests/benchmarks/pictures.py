@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from leadapi import create_app, storage
 from leadapi.destinations import service as destinations
+from leadapi.inbox import notices
 from leadapi.keys import service as keys
 from leadapi.keys.service import Caller
 from leadapi.leads import captures, notes, service
@@ -57,7 +58,7 @@ class Picture(NamedTuple):
 
 PICTURES = [
     Picture("list", "/inbox", 800, 470),
-    Picture("lead", f"/inbox/leads/{EARLIER + 5}?saved=status", 800, 620),
+    Picture("lead", f"/inbox/leads/{EARLIER + 5}", 800, 620),
     Picture("phone", "/inbox", 390, 620, "dark"),
     Picture("quarantine", "/inbox/quarantine", 800, 450),
     Picture("numbers", "/inbox/numbers", 800, 620),
@@ -134,6 +135,8 @@ def log_in(browser: Browser, server: Server, key: str, picture: Picture) -> Page
     page.goto(f"{server.url}/inbox")
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Log in").click()
+    if picture.name == "lead":
+        page.context.add_cookies([{"name": notices.COOKIE, "value": "saved=status", "url": server.url}])
     page.goto(server.url + picture.path)
     return page
 

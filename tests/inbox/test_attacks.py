@@ -33,6 +33,15 @@ INVENTORY = """() => ({
     const url = new URL(each.href ?? each.src ?? each.action, location);
     return url.protocol !== 'mailto:' && url.origin !== location.origin }).length,
 })"""
+SUBMIT = """([action, fields]) => {
+  const form = document.createElement('form');
+  Object.assign(form, { action, method: 'post' });
+  for (const [name, value] of Object.entries(fields)) {
+    form.append(Object.assign(document.createElement('input'), { name, value }));
+  }
+  document.body.append(form);
+  form.submit();
+}"""
 HARMLESS = {"scripts": 1, "loading": 0, "handlers": 0, "foreign": 0}
 
 
@@ -129,19 +138,13 @@ def test_forms_of_other_pages_change_nothing(serve: Serve, page: "Page", sites: 
     for site in (sites[0], sites[0].replace("127.0.0.1", "localhost")):
         page.goto(site)
         with page.expect_navigation():
-            page.evaluate(
-                """([action, fields]) => {
-                  const form = document.createElement('form');
-                  Object.assign(form, { action, method: 'post' });
-                  for (const [name, value] of Object.entries(fields)) {
-                    form.append(Object.assign(document.createElement('input'), { name, value }));
-                  }
-                  document.body.append(form);
-                  form.submit();
-                }""",
-                [f"{server.url}/inbox/leads/1", state | {"status": "lost"}],
-            )
+            page.evaluate(SUBMIT, [f"{server.url}/inbox/leads/1", state | {"status": "lost"}])
         assert page.get_by_role("heading", name="Not allowed").is_visible()
+        # The operations of the API that need no body are open to a form, too.
+        page.goto(site)
+        with page.expect_navigation():
+            page.evaluate(SUBMIT, [f"{server.url}/destinations/1/test", {}])
+        assert "A page of another site sent this request" in page.content()
         # No other page can look inside either.
         page.goto(site)
         add_frame = "url => document.body.append(Object.assign(document.createElement('iframe'), { src: url }))"

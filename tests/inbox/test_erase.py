@@ -5,6 +5,7 @@ from flask.testing import FlaskClient
 
 from conftest import MARKER, StoredLead
 from inbox.conftest import OWN, as_text, fields_of, follow, only
+from leadapi.inbox import notices
 
 MERGE = {"Prefer": "resolution=merge-duplicates"}
 
@@ -21,11 +22,31 @@ def test_a_lead_is_erased_after_a_confirmation(client: FlaskClient, stored_lead:
 
     response = client.post(path, data=fields_of(page) | {"confirmed": "yes"}, headers=OWN)
 
+    (cookie,) = response.headers.getlist("Set-Cookie")
+    assert {"HttpOnly", "SameSite=Strict", "Max-Age=60"} <= set(cookie.split("; "))
     assert f"Lead {lead['id']} was erased." in follow(client, response)
+    assert "was erased" not in client.get("/inbox").text
     assert client.get(f"/leads/{lead['id']}").status_code == 404
     gone = client.get(f"/inbox/leads/{lead['id']}")
     assert (gone.status_code, "erased this lead" in gone.text) == (404, True)
     assert MARKER not in gone.text
+
+
+@pytest.mark.one_database
+def test_no_link_can_claim_an_erasure(client: FlaskClient, stored_lead: StoredLead) -> None:
+    stored_lead()
+
+    assert "was erased" not in client.get("/inbox?erased=5").text
+    assert "added" not in client.get("/inbox/leads/1?saved=note").text
+    assert "deleted" not in client.get("/inbox/destinations?deleted=1").text
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("value", ["x", "erased=x", "%", "&&==;", "erased=-1&erased=2&number=x"])
+def test_a_notice_that_is_garbled_is_no_error(client: FlaskClient, value: str) -> None:
+    for path in ("/inbox", "/inbox/quarantine", "/inbox/destinations"):
+        client.set_cookie(notices.COOKIE, value)
+        assert client.get(path).status_code == 200
 
 
 def test_a_lead_that_changed_is_not_erased_unseen(client: FlaskClient, stored_lead: StoredLead) -> None:

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from conftest import MARKER, Json, NewLead, StoredLead, body, make_key
 from inbox.conftest import OWN, LogIn, as_text, fields_of, follow, only
-from leadapi.inbox import timeline
+from leadapi.inbox import notices, timeline
 
 MERGE = {"Prefer": "resolution=merge-duplicates"}
 
@@ -70,10 +70,11 @@ def test_the_undo_is_offered_only_for_the_own_change(log_in: LogIn, guarded: Fla
     lead = body(guarded.test_client().post("/leads", json=new_lead()))
     first, second = log_in("read", "write"), log_in("read", "write")
 
-    follow(first, send(first, lead["id"], status="contacted"))
+    changed = send(first, lead["id"], status="contacted")
+    second.set_cookie(notices.COOKIE, "saved=status")
 
-    assert "Undo" in first.get(f"/inbox/leads/{lead['id']}?saved=status").text
-    assert "Undo" not in second.get(f"/inbox/leads/{lead['id']}?saved=status").text
+    assert "Undo" not in second.get(f"/inbox/leads/{lead['id']}").text
+    assert "Undo" in follow(first, changed)
     assert "Undo" not in first.get(f"/inbox/leads/{lead['id']}").text
 
 

@@ -1,14 +1,17 @@
 """Login, sessions and logout."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
+from werkzeug.test import TestResponse
 
-from conftest import MakeApp, make_key
-from inbox.conftest import OWN, LogIn
+from conftest import MARKER, MakeApp, NewLead, body, make_key
+from inbox.conftest import OWN, LogIn, fields_of
 from leadapi import storage
 from leadapi.keys import service as keys
 from leadapi.storage import db
@@ -49,7 +52,7 @@ def test_a_key_is_exchanged_for_a_session(guarded: Flask) -> None:
     [({"PUBLIC_URL": "https://leads.example.com"}, "http://localhost"), ({}, "https://localhost")],
     ids=["PUBLIC_URL", "https"],
 )
-def test_the_cookie_is_secure_where_the_service_is(
+def test_the_cookies_are_secure_where_the_service_is(
     make_app: MakeApp, database_url: str, settings: dict[str, str], base_url: str
 ) -> None:
     app = make_app(DATABASE_URL=database_url, AUTH="on", **settings)
@@ -58,10 +61,13 @@ def test_the_cookie_is_secure_where_the_service_is(
         "/inbox/login", data={"key": make_key(app, "read")}, headers=OWN, base_url=base_url
     )
 
-    (cookie,) = response.headers.getlist("Set-Cookie")
-    assert cookie.startswith("__Host-leadapi=")
-    assert {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
-    assert "Domain" not in cookie
+    session = response.headers["Set-Cookie"]
+    browser = {"Cookie": session.partition(";")[0]}
+    seen = app.test_client(use_cookies=False).get("/inbox", headers=browser, base_url=base_url).headers["Set-Cookie"]
+    for name, cookie in (("leadapi", session), ("leadapi-seen", seen)):
+        assert cookie.startswith(f"__Host-{name}=")
+        assert {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+        assert "Domain" not in cookie
 
 
 def test_what_is_no_key_for_the_inbox_is_refused_in_words(guarded: Flask) -> None:
@@ -130,6 +136,37 @@ def test_a_session_ends_after_twelve_hours(guarded: Flask, log_in: LogIn) -> Non
     assert _count_sessions(guarded) == 1
 
 
+def test_a_form_that_was_sent_after_the_session_ended_is_kept(
+    guarded: Flask, log_in: LogIn, new_lead: NewLead, client: FlaskClient
+) -> None:
+    lead = body(client.post("/leads", json=new_lead()))
+    browser = log_in("read", "write")
+    url = f"/inbox/leads/{lead['id']}?q=zebedee"
+    note = f'{MARKER} said "two\r\nlines" </textarea><script>'
+    form = fields_of(browser.get(url).text) | {"note": note}
+    _age_sessions(guarded)
+
+    def fill_in(response: TestResponse, **fields: str) -> TestResponse:
+        """Send the form of a page as a browser does, with some fields filled in."""
+        (page,) = re.findall(r'<form[^>]* method="post"(.*?)</form>', response.text, re.DOTALL)
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page)
+        written = re.findall(r'<textarea [^>]*name="([^"]+)"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+        (action,) = re.findall(r'^ action="([^"]+)"', page)
+        sent = {name: unescape(value) for name, value in [*hidden, *written]} | fields
+        return browser.post(f"/{unescape(action).lstrip('./')}", data=sent, headers=OWN)
+
+    ended = browser.post(url, data=form, headers=OWN)
+    refused = fill_in(ended, key="lk_wrong")
+    asked = fill_in(refused, key=make_key(guarded, "read", "write"))
+    assert len(body(client.get(f"/leads/{lead['id']}/events"))["items"]) == 1
+    saved = fill_in(asked)
+
+    assert [response.status_code for response in (ended, refused, asked, saved)] == [403, 403, 200, 303]
+    assert saved.headers["Location"] == f"../../inbox/leads/{lead['id']}?q=zebedee"
+    noted = body(client.get(f"/leads/{lead['id']}/events"))["items"][-1]
+    assert noted["data"] == {"text": note.replace("\r\n", "\n")}
+
+
 def test_a_session_ends_on_logout_in_every_tab(guarded: Flask, log_in: LogIn) -> None:
     browser = log_in("read")
     (cookie,) = [cookie for cookie in [browser.get_cookie("leadapi")] if cookie]
@@ -139,6 +176,31 @@ def test_a_session_ends_on_logout_in_every_tab(guarded: Flask, log_in: LogIn) ->
     assert (response.status_code, response.headers["Location"]) == (303, "../inbox/login")
     assert _count_sessions(guarded) == 0
     browser.set_cookie("leadapi", cookie.value)
+    assert browser.get("/inbox").status_code == 303
+
+
+@pytest.mark.one_database
+def test_a_browser_forgets_its_session_while_the_database_is_down(make_app: MakeApp) -> None:
+    browser = make_app(DATABASE_URL="postgresql://127.0.0.1:1/none", AUTH="on").test_client()
+    browser.set_cookie("leadapi", "token")
+
+    response = browser.post("/inbox/logout", headers=OWN)
+
+    assert (response.status_code, response.headers["Location"]) == (303, "../inbox/login")
+    assert browser.get_cookie("leadapi") is None
+
+
+def test_a_new_login_ends_the_session_that_the_browser_had(guarded: Flask, log_in: LogIn) -> None:
+    browser, other = log_in("read"), log_in("read")
+    before = browser.get_cookie("leadapi")
+    assert before is not None
+
+    again = browser.post("/inbox/login", data={"key": make_key(guarded, "read")}, headers=OWN)
+
+    assert again.status_code == 303
+    assert _count_sessions(guarded) == 2
+    assert (browser.get("/inbox").status_code, other.get("/inbox").status_code) == (200, 200)
+    browser.set_cookie("leadapi", before.value)
     assert browser.get("/inbox").status_code == 303
 
 
@@ -157,17 +219,21 @@ def test_a_key_in_a_header_opens_nothing(guarded: Flask) -> None:
 
 
 @pytest.mark.one_database
-def test_tries_are_limited(make_app: MakeApp, database_url: str) -> None:
-    app = make_app(DATABASE_URL=database_url, ENV="production", RATE_LIMIT_API="2/minute")
+@pytest.mark.parametrize("settings", [{}, {"ENV": "production", "RATE_LIMIT_API": "2/minute"}], ids=["local", "API"])
+def test_tries_are_limited(make_app: MakeApp, database_url: str, settings: dict[str, str]) -> None:
+    app = make_app(DATABASE_URL=database_url, AUTH="on", **settings)
     client = app.test_client()
     key = make_key(app, "read")
 
-    assert log_in(client, key)[0] == 303
-    assert [log_in(client, f"lk_{number}")[0] for number in range(3)] == [403, 403, 429]
+    # Only those that fail count.
+    assert [log_in(client, key)[0] for _ in range(11)] == [303] * 11
+    assert [log_in(client, f"lk_{number}")[0] for number in range(11)] == [403] * 10 + [429]
     response = client.post("/inbox/login", data={"key": key}, headers=OWN)
-    assert response.status_code == 429
-    assert response.mimetype == "text/html"
-    assert response.headers["Retry-After"]
+    assert (response.status_code, response.mimetype) == (429, "text/html")
+    assert 50 < int(response.headers["Retry-After"]) <= 60
+    # Another address is not affected.
+    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+    assert client.post("/inbox/login", data={"key": key}, headers=OWN, environ_base=elsewhere).status_code == 303
 
 
 def test_everybody_may_open_the_inbox_where_no_key_is_asked_for(client: FlaskClient) -> None:

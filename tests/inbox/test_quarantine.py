@@ -129,6 +129,15 @@ def test_what_is_no_entry_is_refused(client: FlaskClient, ids: str) -> None:
     assert client.post("/inbox/quarantine/discard", data={"ids": ids}, headers=OWN).status_code == 422
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize("name", ["__class__", "__init__", "items"])
+def test_an_unknown_field_is_told_by_its_name(client: FlaskClient, name: str) -> None:
+    response = client.post("/inbox/quarantine/discard", data={name: "x"}, headers=OWN)
+
+    assert response.status_code == 422
+    assert f"{name}: Unknown field." in as_text(response.text)
+
+
 def test_the_pages_have_every_entry_once_and_a_form_returns_to_its_page(
     client: FlaskClient, new_lead: NewLead, monkeypatch: pytest.MonkeyPatch
 ) -> None:

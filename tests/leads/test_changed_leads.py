@@ -82,14 +82,23 @@ def test_an_export_has_the_same_order(client: FlaskClient) -> None:
     assert [line.partition(",")[0] for line in lines] == ["id", "6", "7", "5", "2", "1"]
 
 
-def test_a_cursor_of_another_order_stands_for_its_lead(client: FlaskClient) -> None:
-    by_id = "AAAAAAAAAAI"
-    link = client.get("/leads?sort=updated_at&limit=1").headers["Link"]
-    by_change = link.partition("after=")[2].partition(">")[0]
+@pytest.mark.parametrize(("sort", "other"), [("id", "-updated_at"), ("-id", "updated_at")])
+def test_a_cursor_of_another_order_is_refused(client: FlaskClient, sort: str, other: str) -> None:
+    for given, wanted in ((sort, other), (other, sort)):
+        link = client.get(f"/leads?sort={given}&limit=1").headers["Link"]
+        cursor = link.partition("after=")[2].partition(">")[0]
 
-    assert walk(client, f"/leads?sort=updated_at&after={by_id}") == [5, 7, 6]
-    assert walk(client, f"/leads?sort=-updated_at&after={by_id}") == [1, 4, 3]
-    assert walk(client, f"/leads?sort=id&after={by_change}") == [4, 5, 6, 7]
+        response = client.get(f"/leads?sort={wanted}&after={cursor}")
+
+        assert response.status_code == 422
+        assert body(response)["errors"] == {"after": ["Not a cursor of a list with this sort."]}
+
+
+def test_a_cursor_stays_valid_after_its_lead_is_erased(client: FlaskClient) -> None:
+    link = client.get("/leads?sort=updated_at&limit=1").headers["Link"].partition(">")[0].removeprefix("<")
+    client.delete("/leads/3")
+
+    assert walk(client, urljoin("/leads", link)) == BY_CHANGE[1:]
 
 
 @pytest.mark.parametrize("sort", ["updated_at", "-updated_at"])

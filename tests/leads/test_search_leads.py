@@ -107,6 +107,14 @@ def test_finds_no_word_across_two_fields(client: FlaskClient, stored_lead: Store
     assert found(client, "ab cd gh ij kl mn") == [1]
 
 
+@pytest.mark.parametrize("space", ["\t", "\r\n", "\u00a0", " \t "])
+def test_any_space_separates_words(client: FlaskClient, stored_lead: StoredLead, space: str) -> None:
+    stored_lead(company="Two", message="One")
+
+    for q in (f"one{space}two", f"{space}one{space}"):
+        assert found(client, q) == [1]
+
+
 def test_a_change_is_found_and_the_former_text_is_not(client: FlaskClient, stored_lead: StoredLead) -> None:
     merged, patched = stored_lead(message="Before"), stored_lead(message="Before", attributes={"color": "blue"})
     merge = {"Prefer": "resolution=merge-duplicates"}
@@ -179,7 +187,7 @@ def test_a_search_may_have_many_words(client: FlaskClient, stored_lead: StoredLe
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("q", ["", " ", "\u00a0\u3000", "a" * 201, "a\x00", "a\nb"])
+@pytest.mark.parametrize("q", ["", " ", "\u00a0\u3000", "\t\n", "a" * 201, "a\x00", "a\x1fb", "\x7f"])
 def test_refuses_a_search_without_words_or_with_too_many_characters(client: FlaskClient, q: str) -> None:
     for path in ("/leads", "/leads/export"):
         response = client.get(path, query_string={"q": q})
