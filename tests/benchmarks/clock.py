@@ -110,7 +110,9 @@ class Load(threading.Thread):
     ) -> urllib3.BaseHTTPResponse:
         # A clock that is set forward ends idle connections, perhaps while a request is on its way.
         retries = urllib3.Retry(2, status=0, allowed_methods=None)
-        answer = self._server.pool.request(method, path, headers=self._headers | headers, retries=retries, **options)
+        answer = self._server.pool.request(
+            method, path, headers=self._headers | dict(headers), retries=retries, **options
+        )
         self.statuses[answer.status] += 1
         return answer
 
