@@ -170,12 +170,16 @@ def main() -> None:
     print(f"{sum(statuses.values()):,} requests in {seconds:.0f} s, {delivered:,} deliveries")
     print(f"statuses: {dict(sorted(statuses.items()))}")
     tenth = SAMPLES // 10
-    print("| | second tenth | last tenth | least | most | |\n|---|---|---|---|---|---|")
+    print("The median of each tenth:")
+    tenth = SAMPLES // 10
     for name in samples[0]:
-        values = [each[name] for each in samples]
-        early, late = statistics.median(values[tenth : 2 * tenth]), statistics.median(values[-tenth:])
+        medians = [
+            statistics.median(each[name] for each in samples[first : first + tenth])
+            for first in range(0, len(samples), tenth)
+        ]
+        early, late = medians[1], medians[-1]
         verdict = "flat" if late <= max(early * (1 + MOST_GROWTH), early + 1) else "grows"
-        print(f"| {name} | {early:.0f} | {late:.0f} | {min(values):.0f} | {max(values):.0f} | {verdict} |")
+        print(f"| {name} | {' | '.join(f'{median:.1f}' for median in medians)} | {verdict} |")
 
 
 if __name__ == "__main__":
