@@ -22,11 +22,11 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 import search
 from flask import Flask
-from sqlalchemy import text
 
 from leadapi import create_app, storage
 from leadapi.keys.service import OPERATOR
 from leadapi.leads import captures
+from leadapi.leads.captures import NewLead
 from postgres import Postgres
 from servers import Server
 
@@ -71,13 +71,11 @@ class Load:
 
 def fill(app: Flask, number: int) -> None:
     """Store leads that were lost two days ago."""
-    rest = search.leads(number)
+    old = {"status": "lost", "created_at": storage.now() - timedelta(days=2), "updated_at": None}
+    rest = (NewLead({**lead.fields, **old}) for lead in search.leads(number))
     with app.app_context():
         while chunk := list(islice(rest, search.CHUNK)):
             captures.capture(chunk, by=OPERATOR)
-        with storage.write() as tx:
-            values = {"time": storage.now() - timedelta(days=2)}
-            tx.execute(text("UPDATE leads SET status = 'lost', created_at = :time, updated_at = :time"), values)
 
 
 def percentiles(seconds: list[float]) -> tuple[float, float]:
