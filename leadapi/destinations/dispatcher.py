@@ -97,6 +97,7 @@ class Dispatcher:
         self._is_unwell = False
         self._purge: Iterator[int] | None = None
         self._next_purge = time.monotonic() + random.uniform(0, FIRST_RETENTION_SECONDS)  # noqa: S311  # no secret
+        self._last_pass = datetime.now(UTC)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -153,6 +154,10 @@ class Dispatcher:
             notify.sync_settings(self._settings)
             self._is_synced = True
         now = datetime.now(UTC)
+        if now < self._last_pass:
+            # The clock was set back. The first step of the retention mends what is due too late because of that.
+            self._purge, self._next_purge = None, time.monotonic()
+        self._last_pass = now
         poll = timedelta(seconds=self._pace.poll_seconds)
         with storage.read() as connection:
             due = leases.due_destinations(connection, now + poll)
@@ -242,7 +247,7 @@ class Dispatcher:
                 self._slots.free(job.destination.id)
                 self._unrecorded += attempts
                 for attempt in attempts:
-                    _log(attempt)
+                    outcomes.log_failure(attempt)
                     if self._count and attempt.outcome:
                         self._count(outcomes.name_of(attempt.outcome, attempt.claim.attempts))
 
@@ -250,10 +255,11 @@ class Dispatcher:
         """Make one step of the retention, if it is time for it."""
         if time.monotonic() < self._next_purge:
             return
-        self._purge = self._purge or retention.purge(storage.now())
-        pause = STEP_SECONDS
-        if next(self._purge, None) is None:
-            self._purge, pause = None, RETENTION_SECONDS
+        # After an error, the retention begins again.
+        purge, self._purge = self._purge or retention.purge(storage.now()), None
+        pause = RETENTION_SECONDS
+        if next(purge, None) is not None:
+            self._purge, pause = purge, STEP_SECONDS
         self._next_purge = time.monotonic() + pause
 
     def _finish(self) -> None:
@@ -292,12 +298,3 @@ def _ready_at(row: Any) -> datetime:
 
 def _attempt(destination_id: int, claim: Claim, outcome: Outcome | None, seconds: float) -> Attempt:
     return Attempt(destination_id, claim, outcome, round(seconds * 1000), datetime.now(UTC))
-
-
-def _log(attempt: Attempt) -> None:
-    """Write a line about an attempt that failed."""
-    if attempt.outcome is not None and attempt.outcome.error is not None:
-        facts = {"destination_id": attempt.destination_id, "delivery_id": attempt.claim.delivery_id}
-        logger.info(
-            "delivery.failed", extra=facts | {"reason": attempt.outcome.error, "status": attempt.outcome.status}
-        )

@@ -1,5 +1,6 @@
 """The outcomes of attempts: when a delivery is tried again, and when its destination is disabled."""
 
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ FAILING_TIME = timedelta(days=5)
 # How an attempt can end.
 RETRIED = "retried"
 OUTCOMES = (DELIVERED, RETRIED, FAILED)
+
+logger = logging.getLogger(__name__)
 
 _destinations = Destination.metadata.tables["destinations"]
 _finish = (
@@ -113,6 +116,15 @@ def name_of(outcome: Outcome, attempts: int) -> str:
         return DELIVERED
     is_last = outcome.disables != AUTH and retry_seconds(outcome, attempts) is None
     return FAILED if is_last else RETRIED
+
+
+def log_failure(attempt: Attempt) -> None:
+    """Write a line about an attempt that failed."""
+    if attempt.outcome is not None and attempt.outcome.error is not None:
+        facts = {"destination_id": attempt.destination_id, "delivery_id": attempt.claim.delivery_id}
+        logger.info(
+            "delivery.failed", extra=facts | {"reason": attempt.outcome.error, "status": attempt.outcome.status}
+        )
 
 
 def _judge(tx: Connection, destination_id: int, own: Sequence[tuple[Attempt, Outcome]]) -> str | None:

@@ -28,13 +28,17 @@ class Channel(HTTPChannel):
 
     def is_late(self, now: float, idle_seconds: float) -> bool:
         """Whether the client has exceeded its deadline."""
+        # A time after `now` was noted before the clock was set back. The client gets its time from now on.
+        self.last_activity = min(self.last_activity, now)
         if self.lingering_since is not None:
+            self.lingering_since = min(self.lingering_since, now)
             return now > self.lingering_since + idle_seconds
         if self.total_outbufs_len:
             return now > self.last_activity + SLOW_SECONDS
         if self.requests:
             return False
         if request := self.request:
+            request.began = min(request.began, now)
             return now > request.began + SLOW_SECONDS + request.body_bytes_received / SLOW_BYTES
         return now > self.last_activity + idle_seconds
 

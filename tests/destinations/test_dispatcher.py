@@ -1,7 +1,7 @@
 """Dispatchers: every event arrives, and one receiver does not hold up others."""
 
 import statistics
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 from destinations.conftest import Dispatch, NewDestination, change_rows, deliveries
@@ -12,6 +12,7 @@ from conftest import NewLead, StoredLead
 from leadapi import storage
 from leadapi.destinations import dispatcher as dispatching
 from leadapi.destinations import outcomes
+from leadapi.storage import transactions
 from webhook_receiver import Receiver
 
 
@@ -266,3 +267,35 @@ def test_a_sender_that_breaks_is_a_failed_attempt_and_its_slot_is_free_again(
 
     assert [(each["state"], each["error"]) for each in deliveries(client, broken)] == [("due", "connection")]
     assert [(each["state"], each["error"]) for each in deliveries(client, healthy)] == [("delivered", None)]
+
+
+def test_a_lease_ends_even_if_the_clock_is_set_back(
+    client: FlaskClient,
+    dispatch: Dispatch,
+    hooked: Receiver,
+    stored_lead: StoredLead,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Clock:
+        """A clock that can be set back."""
+
+        back = timedelta(0)
+
+        @classmethod
+        def now(cls, zone: tzinfo) -> datetime:
+            return datetime.now(zone) - cls.back
+
+    monkeypatch.setattr(dispatching, "FIRST_RETENTION_SECONDS", 3600)
+    for module in (dispatching, transactions):
+        monkeypatch.setattr(module, "datetime", Clock)
+    dispatcher = dispatch()
+    stored_lead()
+    hooked.until(1)
+
+    # A process that claimed it again has died since.
+    times = {"claimed": storage.now(), "until": storage.now() + timedelta(seconds=45)}
+    lease = "state = 'due', lease = 'token', last_attempt_at = :claimed, due_at = :until"
+    change_rows(client.application, f"UPDATE deliveries SET {lease}", **times)
+    Clock.back = timedelta(hours=1)
+    hooked.until(2)
+    dispatcher.stop()
