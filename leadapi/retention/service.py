@@ -10,8 +10,8 @@ from leadapi.destinations import service as destinations
 from leadapi.keys.service import OPERATOR
 from leadapi.leads import service as leads
 
-# How many leads a transaction erases. On SQLite, captures wait for it. Waiting for the disk takes longer than erasing.
-ERASED_AT_ONCE = 100
+# How many leads a transaction erases. On SQLite, captures wait for it.
+ERASED_AT_ONCE = 20
 # The part of the time in which a transaction may be open. Captures need the rest.
 SHARE = 0.1
 # The longest pause. A machine that was suspended during a transaction would cause a very long one.
