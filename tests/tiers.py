@@ -41,7 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Some measure how long a response takes, so only one of them runs at a time.
             item.add_marker(pytest.mark.xdist_group("server"))
         for fixture in SHARED & used(item):
-            item.add_marker(pytest.mark.xdist_group(fixture))
+            item.add_marker(pytest.mark.xdist_group(f"{fixture} of {item.path.stem}"))
+    # A group that begins late would run on when the other processes have nothing to do.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def used(item: pytest.Item) -> set[str]:

@@ -15,7 +15,7 @@ BackUp = Callable[[], Path]
 
 
 @pytest.fixture
-def path(app: Flask, tmp_path: Path) -> Path:
+def path(own_app: None, app: Flask, tmp_path: Path) -> Path:
     """The database."""
     return tmp_path / "leads.db"
 

@@ -49,10 +49,10 @@ NewSettings = Callable[..., Settings]
 
 
 @pytest.fixture
-def app(make_app: MakeApp, database_url: str) -> Flask:
+def app(shared_app: MakeApp) -> Flask:
     """An app that accepts every host, so that no test looks up a name."""
     mail = {"SMTP_URL": "smtp://127.0.0.1:25", "MAIL_FROM": "leads@example.com"}
-    return make_app(DATABASE_URL=database_url, THREADS="4", WEBHOOK_ALLOW_PRIVATE="on", **mail)
+    return shared_app(THREADS="4", WEBHOOK_ALLOW_PRIVATE="on", **mail)
 
 
 @pytest.fixture

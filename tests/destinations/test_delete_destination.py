@@ -54,8 +54,8 @@ def test_a_destination_that_is_not_there_is_not_found(client: FlaskClient, metho
     assert response.json == {"detail": "There is no destination with this id."}
 
 
-def test_every_operation_needs_the_scope_admin(make_app: MakeApp, database_url: str, document: Json) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on", THREADS="4")
+def test_every_operation_needs_the_scope_admin(shared_app: MakeApp, document: Json) -> None:
+    app = shared_app(AUTH="on", THREADS="4")
     client = app.test_client()
     keys = {"others": make_key(app, "capture", "read", "write"), "admin": make_key(app, "admin")}
     paths = {path: operations for path, operations in document["paths"].items() if path.startswith("/destinations")}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from destinations.deliverer import Deliverer
+from sqlalchemy import make_url
 
 import webhook_receiver
 from conftest import MakeApp, NewLead, Serve
@@ -117,7 +118,7 @@ def test_an_outage_of_postgresql_is_logged_once_and_needs_no_restart(
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_deliveries_go_on_after_another_program_has_held_the_write_lock(
-    external: Server, deliver: Deliver, receiver: Receiver, tmp_path: Path, new_lead: NewLead
+    external: Server, deliver: Deliver, receiver: Receiver, database_url: str, new_lead: NewLead
 ) -> None:
     asked, locked = threading.Event(), threading.Event()
 
@@ -131,7 +132,7 @@ def test_deliveries_go_on_after_another_program_has_held_the_write_lock(
     external.post("/leads", json=new_lead())
     assert asked.wait(30)
 
-    with (tmp_path / "leads.db.lock").open("w") as file:
+    with Path(f"{make_url(database_url).database}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         # Now it gets an outcome that it cannot record.
         locked.set()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from browsers import DRIVER_IS_MISSING
 from destinations.conftest import Dispatch, NewDestination
 from flask import Flask
 from flask.testing import FlaskClient
 
 import run_log
-from conftest import DRIVER_IS_MISSING, body
+from conftest import body
 from leadapi.destinations import webhook
 from servers import ROOT, free_port, wait_until_listening
 

@@ -23,6 +23,9 @@ from postgres import Postgres
 from redis_server import RedisServer
 from servers import free_port
 
+# They change tables and files.
+pytestmark = pytest.mark.usefixtures("own_app")
+
 Checks = dict[str, tuple[str, str]]
 
 

@@ -91,10 +91,11 @@ def test_a_refused_request_is_tried_anew(client: FlaskClient, new_lead: NewLead,
     assert post(client, lead, "k1").status_code == 201
 
 
+@pytest.mark.usefixtures("own_app")
 def test_a_failed_request_is_tried_anew_and_leaves_nothing(
-    make_app: MakeApp, database_url: str, new_lead: NewLead, backend: str
+    shared_app: MakeApp, new_lead: NewLead, backend: str
 ) -> None:
-    app = make_app(DATABASE_URL=database_url)
+    app = shared_app()
     client = app.test_client()
     # Fails when the answer is stored, after the lead is.
     if backend == "sqlite":
@@ -149,8 +150,8 @@ def test_without_a_key_nothing_is_kept(client: FlaskClient, new_lead: NewLead, a
     assert records(app) == 0
 
 
-def test_callers_do_not_see_each_others_keys(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on")
+def test_callers_do_not_see_each_others_keys(shared_app: MakeApp, new_lead: NewLead) -> None:
+    app = shared_app(AUTH="on")
     client = app.test_client()
     mine, theirs = ({"X-API-Key": make_key(app, "capture")} for _ in range(2))
     lead, other = new_lead(), new_lead()
@@ -197,9 +198,9 @@ def test_a_form_is_taken_once_though_its_boundary_is_another(client: FlaskClient
     assert body(client.get("/leads/1/events"))["total"] == 1
 
 
-def test_a_page_for_people_says_that_it_is_given_again(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
+def test_a_page_for_people_says_that_it_is_given_again(shared_app: MakeApp, new_lead: NewLead) -> None:
     page = "https://www.example.com/thanks"
-    client = make_app(DATABASE_URL=database_url, REDIRECT_URLS=page).test_client()
+    client = shared_app(REDIRECT_URLS=page).test_client()
 
     for number, form in enumerate((new_lead(), new_lead(_next=page))):
         headers = {"Idempotency-Key": f"k{number}", "Accept": "text/html"}

@@ -52,8 +52,8 @@ def test_an_answer_expires(app: Flask, client: FlaskClient, new_lead: NewLead) -
     assert records(app) == 1
 
 
-def test_answers_are_kept_as_long_as_the_setting_says(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
-    app = make_app(DATABASE_URL=database_url, IDEMPOTENCY_HOURS="2")
+def test_answers_are_kept_as_long_as_the_setting_says(shared_app: MakeApp, new_lead: NewLead) -> None:
+    app = shared_app(IDEMPOTENCY_HOURS="2")
 
     post(app.test_client(), new_lead(), "k1")
 
@@ -166,6 +166,7 @@ def test_the_change_is_committed_only_with_its_answer(app: Flask) -> None:
 
 # A file has no connection to lose.
 @pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.usefixtures("own_app")
 def test_a_connection_that_is_lost_amid_it_is_a_503(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     write(
         app,

@@ -17,9 +17,9 @@ LogIn = Callable[..., FlaskClient]
 
 
 @pytest.fixture
-def guarded(make_app: MakeApp, database_url: str) -> Flask:
+def guarded(shared_app: MakeApp) -> Flask:
     """An app that asks for keys."""
-    return make_app(DATABASE_URL=database_url, AUTH="on", THREADS="4")
+    return shared_app(AUTH="on", THREADS="4")
 
 
 @pytest.fixture

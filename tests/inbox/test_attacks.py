@@ -4,8 +4,9 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsers import BROWSER_IS_MISSING, FLAGS
 
-from conftest import BROWSER_IS_MISSING, FLAGS, MARKER, MakeApp, Serve, make_key
+from conftest import MARKER, MakeApp, Serve, make_key
 from servers import Server
 
 if TYPE_CHECKING:
@@ -158,11 +159,11 @@ def test_forms_of_other_pages_change_nothing(serve: Serve, page: "Page", sites: 
 
 
 def test_the_inbox_works_where_browsers_send_only_the_origin(
-    serve: Serve, make_app: MakeApp, database_url: str, browser: "Browser"
+    serve: Serve, shared_app: MakeApp, database_url: str, browser: "Browser"
 ) -> None:
     """Over http:// and by a name, as in many private networks, there is no Sec-Fetch-Site."""
     server = serve(DATABASE_URL=database_url, AUTH="on")
-    key = make_key(make_app(DATABASE_URL=database_url), "read")
+    key = make_key(shared_app(), "read")
     chromium = shutil.which("chromium")
     assert chromium, BROWSER_IS_MISSING
     flags = [*FLAGS, "--host-resolver-rules=MAP leads.test 127.0.0.1"]

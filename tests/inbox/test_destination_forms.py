@@ -14,9 +14,9 @@ from inbox.test_destinations import EVENTS, MAIL, create, show, submit
 
 
 @pytest.fixture
-def app(make_app: MakeApp, database_url: str) -> Flask:
+def app(shared_app: MakeApp) -> Flask:
     """An app that accepts every host, so that no test looks up a name."""
-    return make_app(DATABASE_URL=database_url, THREADS="4", WEBHOOK_ALLOW_PRIVATE="on", **MAIL)
+    return shared_app(THREADS="4", WEBHOOK_ALLOW_PRIVATE="on", **MAIL)
 
 
 def secret_of(html: str) -> str:

@@ -45,8 +45,8 @@ def test_without_both_headers_a_session_is_not_accepted(log_in: LogIn, guarded: 
     assert guarded.test_client().post("/inbox/logout").status_code == 303
 
 
-def test_behind_a_proxy_the_public_address_is_our_own(make_app: MakeApp, database_url: str) -> None:
-    client = make_app(DATABASE_URL=database_url, PUBLIC_URL="https://Leads.example.com/leadapi").test_client()
+def test_behind_a_proxy_the_public_address_is_our_own(shared_app: MakeApp) -> None:
+    client = shared_app(PUBLIC_URL="https://Leads.example.com/leadapi").test_client()
 
     for origin, status in (("https://leads.example.com", 303), ("https://example.com", 403)):
         assert client.post("/inbox/logout", headers={"Origin": origin}).status_code == status

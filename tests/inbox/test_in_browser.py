@@ -25,10 +25,17 @@ DEMO = {
 }
 
 
+@pytest.fixture(scope="module")
+def running(serve_module: Serve) -> Server:
+    return serve_module()
+
+
 @pytest.fixture
-def server(serve: Serve) -> Server:
-    """A service with three leads."""
-    server = serve(DATABASE_URL="sqlite:///./leads.db")
+def server(running: Server) -> Server:
+    """A service with three leads, whose ids differ from test to test."""
+    server = running
+    for lead_id in ids(server):
+        assert server.pool.request("DELETE", f"/leads/{lead_id}").status == 204
     for number in range(2):
         store(server, DEMO | {"full_name": f"{MARKER} {number}", "email": f"{MARKER}.{number}@example.com"})
     store(server, DEMO)
@@ -37,6 +44,11 @@ def server(serve: Serve) -> Server:
 
 def store(server: Server, lead: Json) -> None:
     assert server.post("/leads", lead).status == 201
+
+
+def ids(server: Server) -> list[int]:
+    """The ids of the leads, the oldest first."""
+    return [lead["id"] for lead in server.get("/leads").json()["items"]]
 
 
 @pytest.fixture(params=[False, True], ids=["keyboard", "no script"])
@@ -115,7 +127,7 @@ def test_the_keys_move_open_and_explain(server: Server, page: "Page") -> None:
 
 def test_the_address_can_be_copied(server: Server, page: "Page") -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.goto(f"{server.url}/inbox/leads/3")
+    page.goto(f"{server.url}/inbox/leads/{ids(server)[2]}")
 
     page.get_by_role("button", name="Copy address").click()
     page.get_by_role("button", name="Copied").wait_for()
@@ -142,28 +154,29 @@ PATHS = [
     "/inbox",
     "/inbox?q=demo&source=landing-page&status=new",
     "/inbox?q=nowhere",
-    "/inbox/leads/1",
-    "/inbox/leads/1?q=demo",
-    "/inbox/leads/1/erase",
-    "/inbox/leads/99",
+    "/inbox/leads/{id}",
+    "/inbox/leads/{id}?q=demo",
+    "/inbox/leads/{id}/erase",
+    "/inbox/leads/999999",
 ]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing(server: Server, browser: "Browser", width: int) -> None:
-    server.pool.request("PATCH", "/leads/1", json={"status": "lost", "attributes": {"phone": "2"}})
-    for scheme in ("light", "dark"):
-        with browser.new_context(viewport={"width": width, "height": 800}) as context:
-            page = context.new_page()
-            page.emulate_media(color_scheme=scheme)
-            for path in PATHS:
-                if "?" in path:
-                    notice = "saved=status-note&erased=2"
-                    context.add_cookies([{"name": notices.COOKIE, "value": notice, "url": server.url}])
-                page.goto(server.url + path)
-                results = Axe().run(page)
-                assert results.violations_count == 0, f"{path}: {results.generate_report()}"
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing(server: Server, browser: "Browser", width: int, scheme: str) -> None:
+    lead_id = ids(server)[0]
+    changed = server.pool.request("PATCH", f"/leads/{lead_id}", json={"status": "lost", "attributes": {"phone": "2"}})
+    assert changed.status == 200
+    with browser.new_context(viewport={"width": width, "height": 800}) as context:
+        page = context.new_page()
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        for path in PATHS:
+            if "?" in path:
+                notice = "saved=status-note&erased=2"
+                context.add_cookies([{"name": notices.COOKIE, "value": notice, "url": server.url}])
+            page.goto(server.url + path.format(id=lead_id))
+            results = Axe().run(page)
+            assert results.violations_count == 0, f"{path}: {results.generate_report()}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 def test_axe_finds_nothing_at_the_door_and_in_an_empty_inbox(serve: Serve, page: "Page") -> None:
@@ -178,16 +191,20 @@ def test_axe_finds_nothing_at_the_door_and_in_an_empty_inbox(serve: Serve, page:
 
 def test_nothing_moves_where_motion_is_unwanted(server: Server, page: "Page") -> None:
     page.emulate_media(reduced_motion="reduce")
-    page.goto(f"{server.url}/inbox/leads/1")
+    page.goto(f"{server.url}/inbox/leads/{ids(server)[0]}")
 
     durations = page.locator("*").evaluate_all("all => all.map(each => getComputedStyle(each).transitionDuration)")
     assert set(durations) == {"0s"}
 
 
 def test_a_page_of_twice_the_size_needs_no_sideways_scrolling(server: Server, browser: "Browser") -> None:
+    lead_id = ids(server)[0]
     # 200 % on a screen of 1280 pixels is as narrow as 640.
     with browser.new_context(viewport={"width": 640, "height": 400}, device_scale_factor=2) as context:
         page = context.new_page()
         for path in PATHS:
-            page.goto(server.url + path)
+            if "?" in path:
+                notice = "saved=status-note&erased=2"
+                context.add_cookies([{"name": notices.COOKIE, "value": notice, "url": server.url}])
+            page.goto(server.url + path.format(id=lead_id))
             assert page.evaluate("document.documentElement.scrollWidth") <= 640, path

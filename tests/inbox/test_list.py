@@ -210,9 +210,9 @@ def test_the_export_needs_a_session(guarded: Flask, log_in: LogIn) -> None:
     ],
 )
 def test_an_empty_inbox_says_how_to_send_the_first_lead(
-    make_app: MakeApp, database_url: str, settings: dict[str, str], address: str
+    shared_app: MakeApp, settings: dict[str, str], address: str
 ) -> None:
-    html = make_app(DATABASE_URL=database_url, **settings).test_client().get("/inbox").text
+    html = shared_app(**settings).test_client().get("/inbox").text
 
     assert f"curl {address} -H" in html
     assert f"action=&#34;{address}&#34;" in html
@@ -221,10 +221,8 @@ def test_an_empty_inbox_says_how_to_send_the_first_lead(
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("public_capture", ["on", "off"])
-def test_an_empty_inbox_tells_of_the_key_where_senders_need_one(
-    make_app: MakeApp, database_url: str, public_capture: str
-) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on", PUBLIC_CAPTURE=public_capture)
+def test_an_empty_inbox_tells_of_the_key_where_senders_need_one(shared_app: MakeApp, public_capture: str) -> None:
+    app = shared_app(AUTH="on", PUBLIC_CAPTURE=public_capture)
     client = app.test_client()
     client.post("/inbox/login", data={"key": make_key(app, "read")}, headers=OWN)
 

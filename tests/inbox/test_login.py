@@ -53,9 +53,9 @@ def test_a_key_is_exchanged_for_a_session(guarded: Flask) -> None:
     ids=["PUBLIC_URL", "https"],
 )
 def test_the_cookies_are_secure_where_the_service_is(
-    make_app: MakeApp, database_url: str, settings: dict[str, str], base_url: str
+    shared_app: MakeApp, settings: dict[str, str], base_url: str
 ) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on", **settings)
+    app = shared_app(AUTH="on", **settings)
 
     response = app.test_client().post(
         "/inbox/login", data={"key": make_key(app, "read")}, headers=OWN, base_url=base_url

@@ -51,10 +51,10 @@ def test_it_shows_what_was_caught_and_why(client: FlaskClient, new_lead: NewLead
 
 @pytest.mark.one_database
 def test_a_form_that_was_sent_too_fast_is_told_from_one_with_the_hidden_field(
-    make_app: MakeApp, database_url: str, new_lead: NewLead
+    shared_app: MakeApp, new_lead: NewLead
 ) -> None:
     settings = {"MIN_FILL_SECONDS": "5", "FORM_SECRET": "0123456789abcdef0123456789abcdef"}
-    client = make_app(DATABASE_URL=database_url, **settings).test_client()
+    client = shared_app(**settings).test_client()
     client.post("/leads", data=new_lead())
 
     html = client.get("/inbox/quarantine").text

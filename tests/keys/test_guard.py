@@ -99,8 +99,8 @@ def test_without_a_key_only_what_is_public_is_open(app: Flask) -> None:
     assert answers == {each: LET_IN if each.public or each.scope is None else 401 for each in answers}
 
 
-def test_capture_can_be_closed_to_the_public(make_app: MakeApp, database_url: str) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on", PUBLIC_CAPTURE="off")
+def test_capture_can_be_closed_to_the_public(shared_app: MakeApp) -> None:
+    app = shared_app(AUTH="on", PUBLIC_CAPTURE="off")
 
     answers = table(app, showing({}))
 
@@ -243,6 +243,7 @@ def test_head_asks_for_what_get_asks_for(app: Flask) -> None:
     assert client.head("/health").status_code == 200
 
 
+@pytest.mark.usefixtures("own_app")
 def test_a_route_that_says_nothing_is_for_admins(app: Flask) -> None:
     app.add_url_rule("/forgotten", "forgotten", lambda: "secret")
     client = app.test_client()
@@ -252,8 +253,8 @@ def test_a_route_that_says_nothing_is_for_admins(app: Flask) -> None:
     assert client.get("/forgotten", headers=bearer(make_key(app, "admin"))).status_code == 200
 
 
-def test_with_auth_off_keys_are_not_looked_at(make_app: MakeApp, database_url: str) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="off")
+def test_with_auth_off_keys_are_not_looked_at(shared_app: MakeApp) -> None:
+    app = shared_app(AUTH="off")
 
     for headers in ({}, bearer("garbage"), {"X-API-Key": "garbage"}):
         answers = table(app, showing(headers))

@@ -113,6 +113,7 @@ def test_the_log_names_the_key_by_its_id(app: Flask, capsys: pytest.CaptureFixtu
     ]
 
 
+@pytest.mark.usefixtures("own_app")
 def test_others_can_ask_who_is_calling_and_what_they_may(app: Flask) -> None:
     asked: list[tuple[str | None, bool, bool]] = []
 
@@ -257,6 +258,7 @@ def test_a_database_that_does_not_answer_is_a_503(app: Flask, make_app: MakeApp)
     assert down.get("/leads", headers=bearer("garbage")).status_code == 401
 
 
+@pytest.mark.usefixtures("own_app")
 def test_a_table_that_is_not_there_is_a_503(app: Flask) -> None:
     with app.app_context(), storage.write() as tx:
         tx.execute(text("DROP TABLE api_keys"))

@@ -68,8 +68,8 @@ def test_an_erasure_deletes_the_notes(client: FlaskClient, stored_lead: StoredLe
     assert [event["type"] for event in body(client.get("/leads/1/events"))["items"]] == ["lead.erased"]
 
 
-def test_a_note_needs_the_scope_write_and_names_the_key(make_app: MakeApp, database_url: str) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on")
+def test_a_note_needs_the_scope_write_and_names_the_key(shared_app: MakeApp) -> None:
+    app = shared_app(AUTH="on")
     client = app.test_client()
     reader, writer = ({"X-API-Key": make_key(app, scope)} for scope in ("read", "write"))
     capture = {"X-API-Key": make_key(app, "capture")}

@@ -21,9 +21,9 @@ Send = Callable[[Json, dict[str, str]], TestResponse]
 
 
 @pytest.fixture
-def app(make_app: MakeApp, database_url: str) -> Flask:
+def app(shared_app: MakeApp) -> Flask:
     """An app that asks for keys."""
-    return make_app(DATABASE_URL=database_url, AUTH="on")
+    return shared_app(AUTH="on")
 
 
 @pytest.fixture

@@ -131,6 +131,7 @@ def test_a_merge_with_too_many_attributes_is_refused_alone(
 
 
 @pytest.mark.parametrize("headers", [{}, MERGE, IGNORE])
+@pytest.mark.usefixtures("own_app")
 def test_five_hundred_of_every_kind_take_few_statements(
     app: Flask, client: FlaskClient, new_lead: NewLead, stored_lead: StoredLead, headers: dict[str, str]
 ) -> None:
@@ -248,6 +249,7 @@ def test_batches_at_once_that_share_people_are_all_answered(app: Flask, new_lead
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+@pytest.mark.usefixtures("own_app")
 def test_a_lead_that_is_erased_meanwhile_is_stored_anew(app: Flask, stored_lead: StoredLead) -> None:
     kept, erased = stored_lead(), stored_lead()
     erasing: list[str] = []

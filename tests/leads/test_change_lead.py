@@ -169,6 +169,7 @@ def test_refuses_an_address_that_is_taken(client: FlaskClient, stored_lead: Stor
     assert body(client.get("/leads/2/events"))["total"] == 1
 
 
+@pytest.mark.usefixtures("own_app")
 def test_another_refusal_is_not_called_a_duplicate(client: FlaskClient, app: Flask, stored_lead: StoredLead) -> None:
     stored = [stored_lead(source=source) for source in ("a", "b")]
     with app.app_context(), storage.write() as tx:

@@ -24,9 +24,9 @@ Send = Callable[..., TestResponse]
 
 
 @pytest.fixture
-def client(make_app: MakeApp, database_url: str) -> FlaskClient:
+def client(shared_app: MakeApp) -> FlaskClient:
     """A service that knows a page to send visitors to."""
-    return make_app(DATABASE_URL=database_url, REDIRECT_URLS=f"https://www.example.com/other,{THANKS}").test_client()
+    return shared_app(REDIRECT_URLS=f"https://www.example.com/other,{THANKS}").test_client()
 
 
 @pytest.fixture(params=KINDS, ids=["urlencoded", "multipart"])

@@ -34,7 +34,7 @@ def rendered(response: TestResponse, *statuses: int) -> tuple[bytes, str]:
     return response.data, response.headers["ETag"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=FIELDS, second=FIELDS, third=FIELDS)
 @example(first={"message": MARKS}, second={"attributes": {MARKS: CONTROLS}}, third={"company": MARKS, "source": MARKS})
 @example(first={"attributes": {"b": "1", "a": "2"}}, second={"message": "\r\n\t"}, third={"attributes": {"c": "1"}})

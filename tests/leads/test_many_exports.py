@@ -12,9 +12,9 @@ THREADS = 3
 
 
 @pytest.fixture
-def client(make_app: MakeApp, database_url: str, new_lead: NewLead) -> FlaskClient:
+def client(shared_app: MakeApp, new_lead: NewLead) -> FlaskClient:
     """A client of a service with a few threads and more leads than are read at once."""
-    client = make_app(DATABASE_URL=database_url, THREADS=str(THREADS)).test_client()
+    client = shared_app(THREADS=str(THREADS)).test_client()
     client.post("/leads/batch", json={"items": [new_lead() for _ in range(300)]})
     return client
 
@@ -67,7 +67,7 @@ def test_an_export_that_is_refused_holds_nothing(client: FlaskClient) -> None:
     assert client.get("/leads/export", buffered=True).status_code == 200
 
 
-def test_one_thread_is_enough_for_an_export(make_app: MakeApp, database_url: str) -> None:
-    client = make_app(DATABASE_URL=database_url, THREADS="1").test_client()
+def test_one_thread_is_enough_for_an_export(shared_app: MakeApp) -> None:
+    client = shared_app(THREADS="1").test_client()
 
     assert client.get("/leads/export", buffered=True).status_code == 200

@@ -166,6 +166,7 @@ def test_release_happens_once_though_many_do_it_at_once(app: Flask, client: Flas
     assert events(client, lead["id"]) == ["lead.created"]
 
 
+@pytest.mark.usefixtures("own_app")
 def test_release_that_fails_leaves_it_where_it_is(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     trap(client, new_lead())
     with app.app_context(), storage.write() as tx:

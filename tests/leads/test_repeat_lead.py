@@ -222,9 +222,9 @@ def test_merges_and_erasures_at_once_leave_a_lead_or_none(app: Flask, stored_lea
 
 @pytest.mark.parametrize("resolution", ["merge-duplicates", "ignore-duplicates"])
 def test_a_caller_without_read_is_shown_only_what_it_sent(
-    make_app: MakeApp, database_url: str, new_lead: NewLead, resolution: str
+    shared_app: MakeApp, new_lead: NewLead, resolution: str
 ) -> None:
-    client = make_app(DATABASE_URL=database_url, AUTH="on").test_client()
+    client = shared_app(AUTH="on").test_client()
     known = new_lead()
     stored = body(client.post("/leads", json=known))
     sent = {"full_name": "Somebody Else", "email": known["email"]}

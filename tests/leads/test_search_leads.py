@@ -41,8 +41,8 @@ def found(client: FlaskClient, q: str, **query: str) -> list[int]:
     return [lead["id"] for lead in page["items"]]
 
 
-def test_finds_what_the_guide_says(make_app: MakeApp, database_url: str) -> None:
-    client = make_app(DATABASE_URL=database_url).test_client()
+def test_finds_what_the_guide_says(shared_app: MakeApp) -> None:
+    client = shared_app().test_client()
     stored: list[Json] = []
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

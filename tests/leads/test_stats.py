@@ -160,8 +160,8 @@ def test_an_invalid_parameter_is_named(client: FlaskClient, query: str, field: s
     assert list(body(response)["errors"]) == [field]
 
 
-def test_counts_need_the_scope_read(make_app: MakeApp, database_url: str) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on")
+def test_counts_need_the_scope_read(shared_app: MakeApp) -> None:
+    app = shared_app(AUTH="on")
     client = app.test_client()
 
     statuses = [client.get("/stats").status_code]

@@ -161,6 +161,7 @@ def test_the_rest_tells_what_is_measured(app: Flask, backend: str) -> None:
     assert value(client, "leadapi_pool_connections") == 6
 
 
+@pytest.mark.usefixtures("own_app")
 def test_each_outcome_of_a_capture_counts(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
     app = make_app(DATABASE_URL=database_url, METRICS="on", AUTH="on", RATE_LIMIT_CAPTURE="9/day")
     client, key = app.test_client(), {"X-API-Key": make_key(app, "admin")}
@@ -267,6 +268,7 @@ def test_what_was_delivered_is_not_read_at_the_scrape(app: Flask) -> None:
     assert all("ix_deliveries_destination_id_due_at" in search for search in searches)
 
 
+@pytest.mark.usefixtures("own_app")
 def test_without_the_database_the_other_metrics_are_there(app: Flask) -> None:
     client = app.test_client()
     with app.app_context(), storage.write() as tx:
@@ -297,6 +299,7 @@ def test_a_file_is_not_answered_for_ever(app: Flask, client: FlaskClient) -> Non
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.usefixtures("own_app")
 def test_a_connection_that_could_not_be_made_again_is_not_given_back(
     app: Flask, client: FlaskClient, database_url: str, postgres: Postgres
 ) -> None:

@@ -30,9 +30,9 @@ def stamp(seconds: float, secret: str = SECRET) -> str:
 
 
 @pytest.fixture
-def app(make_app: MakeApp, database_url: str) -> Flask:
+def app(shared_app: MakeApp) -> Flask:
     """A service that gives people an hour, so that no test depends on its own speed."""
-    return make_app(DATABASE_URL=database_url, MIN_FILL_SECONDS=str(HOUR), FORM_SECRET=SECRET)
+    return shared_app(MIN_FILL_SECONDS=str(HOUR), FORM_SECRET=SECRET)
 
 
 def reasons(app: Flask) -> list[str]:
@@ -114,9 +114,9 @@ def test_a_batch_is_timed_item_by_item(app: Flask, client: FlaskClient, new_lead
     assert reasons(app) == ["fill_time"] * 2
 
 
-def test_a_caller_with_a_key_may_be_quick(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
+def test_a_caller_with_a_key_may_be_quick(shared_app: MakeApp, new_lead: NewLead) -> None:
     settings = {"MIN_FILL_SECONDS": str(HOUR), "FORM_SECRET": SECRET, "AUTH": "on"}
-    app = make_app(DATABASE_URL=database_url, **settings)
+    app = shared_app(**settings)
     client = app.test_client()
     headers = {"X-API-Key": make_key(app, "capture")}
 
@@ -128,10 +128,10 @@ def test_a_caller_with_a_key_may_be_quick(make_app: MakeApp, database_url: str, 
     assert reasons(app) == ["fill_time"]
 
 
-def test_by_default_no_time_is_looked_at(make_app: MakeApp, database_url: str, new_lead: NewLead) -> None:
+def test_by_default_no_time_is_looked_at(shared_app: MakeApp, new_lead: NewLead) -> None:
     # A secret alone turns nothing on.
     for secret in ("none", SECRET):
-        client = make_app(DATABASE_URL=database_url, FORM_SECRET=secret).test_client()
+        client = shared_app(FORM_SECRET=secret).test_client()
 
         for value in (None, "", "x", stamp(0), "\0"):
             assert not is_caught(client, new_lead(_ts=value))

@@ -101,10 +101,8 @@ def test_a_blank_honeypot_is_let_in(app: Flask, client: FlaskClient, new_lead: N
     assert quarantined(app) == []
 
 
-def test_a_program_with_a_key_may_hand_on_what_it_got_from_a_page(
-    make_app: MakeApp, database_url: str, new_lead: NewLead
-) -> None:
-    app = make_app(DATABASE_URL=database_url, AUTH="on")
+def test_a_program_with_a_key_may_hand_on_what_it_got_from_a_page(shared_app: MakeApp, new_lead: NewLead) -> None:
+    app = shared_app(AUTH="on")
 
     response = post(app.test_client(), new_lead(_gotcha=FILLED), **{"X-API-Key": make_key(app, "capture")})
 

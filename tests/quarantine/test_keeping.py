@@ -117,6 +117,7 @@ def test_a_request_sent_again_gets_the_same_answer(app: Flask, client: FlaskClie
     assert honest.status_code == 422
 
 
+@pytest.mark.usefixtures("own_app")
 def test_a_failed_capture_puts_nothing_into_the_quarantine(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
     with app.app_context(), storage.write() as tx:
         tx.execute(text("ALTER TABLE idempotency_records RENAME COLUMN body TO lost"))
@@ -127,6 +128,7 @@ def test_a_failed_capture_puts_nothing_into_the_quarantine(app: Flask, client: F
     assert ids(app) == []
 
 
+@pytest.mark.usefixtures("own_app")
 def test_a_batch_is_stored_with_what_is_caught_in_it_or_not_at_all(
     app: Flask, client: FlaskClient, new_lead: NewLead
 ) -> None:

@@ -1,6 +1,5 @@
 """Fixtures of the tests that run a whole server."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,24 +9,8 @@ import pytest
 from conftest import Serve
 from servers import Server
 
-# A killed process cannot write its coverage data.
-END = Server.quit if "COVERAGE_PROCESS_START" in os.environ else Server.kill
 # The service's configuration with deadlines of a second.
 HASTY = Path(__file__).with_name("hasty.py")
-
-
-@pytest.fixture
-def serve(serve: Serve) -> Iterator[Serve]:
-    """Start services under gunicorn, and end them at once: an orderly stop takes a second or more."""
-    servers: list[Server] = []
-
-    def start(**environ: str) -> Server:
-        servers.append(serve(**environ))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        END(server)
 
 
 @pytest.fixture
@@ -45,14 +28,12 @@ def serve_hastily(tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(serve_module: Serve) -> Server:
     """A service with the default settings, which the tests of a file share."""
-    shared = Server({}, tmp_path_factory.mktemp("server"))
-    yield shared
-    finish(shared)
+    return serve_module()
 
 
 def finish(server: Server) -> None:
     """End a server, and make its log part of the whole run's."""
-    END(server)
+    server.end()
     print(*server.lines, sep="\n")  # noqa: T201  # see pytest_runtest_logreport

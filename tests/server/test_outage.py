@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -145,14 +144,12 @@ def test_a_database_that_takes_connections_and_says_nothing_ends_in_503(serve: S
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_a_lock_on_sqlite_ends_in_503_while_lists_go_on(
-    serve: Serve, database_url: str, tmp_path: Path, new_lead: NewLead
-) -> None:
+def test_a_lock_on_sqlite_ends_in_503_while_lists_go_on(serve: Serve, database_url: str, new_lead: NewLead) -> None:
     # More threads than requests, so that none waits for a thread.
     server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="2", THREADS="8")
     stored = server.post("/leads", json=new_lead())
     leads = [new_lead() for _ in range(6)]
-    foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
+    foreign = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
     foreign.execute("BEGIN IMMEDIATE")
 
     with ThreadPoolExecutor(len(leads)) as threads:
@@ -175,10 +172,10 @@ def test_a_lock_on_sqlite_ends_in_503_while_lists_go_on(
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_once_the_database_has_not_answered_one_request_waits_for_it_and_the_others_fail_at_once(
-    serve: Serve, database_url: str, tmp_path: Path, new_lead: NewLead
+    serve: Serve, database_url: str, new_lead: NewLead
 ) -> None:
     server = serve(DATABASE_URL=database_url, WEB_CONCURRENCY="1", THREADS="2")
-    foreign = sqlite3.connect(tmp_path / "leads.db", isolation_level=None)
+    foreign = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
     foreign.execute("BEGIN IMMEDIATE")
     assert server.post("/leads", json=new_lead()).status == 503
 

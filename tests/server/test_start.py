@@ -17,7 +17,7 @@ from postgres import Postgres
 from servers import ROOT, Server, answer, at_once, free_port
 
 # How often the races are run. With 20 they take a minute.
-STARTS = 3
+STARTS = 2
 
 # Waits until three sessions wait for a lock, for 20 seconds at most.
 UNTIL_THREE_WAIT = """

@@ -267,6 +267,7 @@ def test_databases_of_the_wrong_kind_are_refused(make_app: MakeApp, url: str, so
     assert said in refused.output
 
 
+@pytest.mark.usefixtures("own_app")
 def test_a_database_that_is_not_there_is_not_created(app: Flask, tmp_path: Path, copy: Callable[..., Result]) -> None:
     with app.app_context():
         db.engine.dispose()

@@ -27,6 +27,9 @@ SQLITE: Dialect = SQLiteDialect()
 POSTGRESQL: Dialect = make_url("postgresql+psycopg://").get_dialect()()
 NOON = datetime(2026, 2, 28, 12, tzinfo=UTC)
 
+# They change tables and files.
+pytestmark = pytest.mark.usefixtures("own_app")
+
 
 def lead(**changes: object) -> dict[str, object]:
     """A row that the database accepts."""

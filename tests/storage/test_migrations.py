@@ -17,6 +17,9 @@ from leadapi.storage import db, schema
 from leadapi.storage.engines import leave_autocommit
 from servers import ROOT
 
+# They change tables and files.
+pytestmark = pytest.mark.usefixtures("own_app")
+
 OLD_LEAD = """
     INSERT INTO leads (full_name, email, email_key, created_at)
     VALUES ('Zebedee Dee', 'z@example.com', 'z@example.com', '2026-02-28 10:00:00')

@@ -13,9 +13,9 @@ BROWSER = {"Accept": "text/html"}
 
 
 @pytest.fixture
-def app(make_app: MakeApp, request: pytest.FixtureRequest) -> Flask:
+def app(sqlite_app: MakeApp, request: pytest.FixtureRequest) -> Flask:
     """An app on SQLite, because no test here depends on the database."""
-    return make_app(DATABASE_URL="sqlite://", AUTO_MIGRATE="on", **getattr(request, "param", {}))
+    return sqlite_app(**getattr(request, "param", {}))
 
 
 def with_settings(**settings: str) -> Any:

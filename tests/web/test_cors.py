@@ -23,9 +23,9 @@ MakeClient = Callable[[str], FlaskClient]
 
 
 @pytest.fixture
-def allowing(make_app: MakeApp, database_url: str) -> MakeClient:
+def allowing(shared_app: MakeApp) -> MakeClient:
     """A client of a service that allows origins."""
-    return lambda origins: make_app(DATABASE_URL=database_url, CORS_ORIGINS=origins).test_client()
+    return lambda origins: shared_app(CORS_ORIGINS=origins).test_client()
 
 
 def broken() -> str:

@@ -23,8 +23,6 @@ ATTEMPTS = 10
 # Without the header, none of the requests takes 5 ms.
 HEADER = 0.025
 SETTINGS = {
-    "DATABASE_URL": "sqlite://",
-    "AUTO_MIGRATE": "on",
     "CORS_ORIGINS": worst_requests.SITE,
     "TRUSTED_PROXIES": "1",
 }
@@ -40,9 +38,9 @@ def frozen() -> Iterator[None]:
 
 
 @pytest.fixture
-def client(make_app: MakeApp) -> FlaskClient:
+def client(sqlite_app: MakeApp) -> FlaskClient:
     """A client of a service that has all that reads headers."""
-    return make_app(**SETTINGS).test_client()
+    return sqlite_app(**SETTINGS).test_client()
 
 
 def dear(client: FlaskClient, rounds: Iterable[Iterable[Request]], limit: float, **headers: str) -> list[str]:
@@ -82,8 +80,8 @@ def test_no_form_costs_much(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("scope", ["capture", "admin"])
-def test_no_batch_costs_much(make_app: MakeApp, scope: str) -> None:
-    app = make_app(**SETTINGS, AUTH="on")
+def test_no_batch_costs_much(sqlite_app: MakeApp, scope: str) -> None:
+    app = sqlite_app(**SETTINGS, AUTH="on")
     key = f"Bearer {make_key(app, scope)}"
     # New people each time: a repeat is cheaper.
     rounds = [worst_requests.batches(f"{scope}{number}") for number in range(ATTEMPTS)]

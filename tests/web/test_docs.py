@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from conftest import Json, Serve
+from servers import Server
 
 pytestmark = pytest.mark.one_database
 
@@ -33,8 +34,13 @@ def test_everything_the_page_needs_is_served_here(client: FlaskClient) -> None:
     assert "<script>" not in html
 
 
-def test_a_lead_can_be_captured_from_the_page_under_its_policy(serve: Serve, page: "Page") -> None:
-    server = serve(DATABASE_URL="sqlite:///./leads.db")
+@pytest.fixture(scope="module")
+def server(serve_module: Serve) -> Server:
+    """A service with the default settings."""
+    return serve_module()
+
+
+def test_a_lead_can_be_captured_from_the_page_under_its_policy(server: Server, page: "Page") -> None:
     asked: list[str] = []
     faults: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -67,8 +73,8 @@ def open_docs(page: "Page", url: str) -> None:
     page.locator("#operations-leads-createLead").wait_for()
 
 
-def test_capture_comes_first_and_nothing_asks_for_a_key_without_auth(serve: Serve, page: "Page") -> None:
-    open_docs(page, serve().url)
+def test_capture_comes_first_and_nothing_asks_for_a_key_without_auth(server: Server, page: "Page") -> None:
+    open_docs(page, server.url)
 
     shown = [each.get_attribute("id") for each in page.locator(".opblock").all()]
     assert shown.index("operations-leads-createLead") == 0
@@ -89,25 +95,25 @@ def test_the_key_is_kept_on_reload(serve: Serve, page: "Page") -> None:
     assert sent.value.headers["authorization"] == "Bearer lk_key"
 
 
-# The luminance of a colour, and the contrast of an element's text with the page (WCAG 2.2).
-CONTRAST = """element => {
+# The luminance of a colour, and the contrast of each element's text with the page (WCAG 2.2).
+CONTRASTS = """elements => elements.map(element => {
   const luminance = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255)
     .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
     .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0)
   const page = luminance(getComputedStyle(document.documentElement).backgroundColor)
   const text = luminance(getComputedStyle(element).color)
   return [page, (Math.max(page, text) + 0.05) / (Math.min(page, text) + 0.05)]
-}"""
+})"""
 
 
-def test_the_page_is_dark_where_the_browser_is(serve: Serve, page: "Page") -> None:
+def test_the_page_is_dark_where_the_browser_is(server: Server, page: "Page") -> None:
     page.emulate_media(color_scheme="dark")
-    open_docs(page, serve().url)
+    open_docs(page, server.url)
     page.locator("#operations-leads-createLead").click()
     texts = page.locator("h2.title, .info p, .opblock-summary-description, .header-col, .response-col_status")
     page.locator(".header-col").first.wait_for()
 
-    measured = [text.evaluate(CONTRAST) for text in texts.all()]
+    measured = texts.evaluate_all(CONTRASTS)
     assert max(luminance for luminance, _ in measured) < 0.05
     assert min(contrast for _, contrast in measured) > 4.5
 

@@ -110,9 +110,9 @@ def test_each_event_has_the_documented_form(client: FlaskClient, new_lead: NewLe
 
 
 def test_an_event_has_the_documented_form_if_something_was_left_out(
-    make_app: MakeApp, new_lead: NewLead, document: Json
+    sqlite_app: MakeApp, new_lead: NewLead, document: Json
 ) -> None:
-    app = make_app(DATABASE_URL="sqlite://", AUTO_MIGRATE="on", AUTH="on")
+    app = sqlite_app(AUTH="on")
     client = app.test_client()
     form = new_lead() | {"page": "a" * 2001}
     client.post("/leads", data=form)

@@ -16,9 +16,9 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> Flask:
+def app(sqlite_app: MakeApp) -> Flask:
     """An app on SQLite, because no test here depends on the database."""
-    return make_app(DATABASE_URL="sqlite://")
+    return sqlite_app()
 
 
 def test_a_byte_order_mark_is_taken(client: FlaskClient) -> None:

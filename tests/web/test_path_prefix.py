@@ -61,11 +61,11 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(params=[True, False], ids=["prefix removed", "prefix kept"])
-def site(request: pytest.FixtureRequest, serve: Serve) -> Iterator[tuple[str, Server]]:
+@pytest.fixture(scope="module", params=[True, False], ids=["prefix removed", "prefix kept"])
+def site(request: pytest.FixtureRequest, serve_module: Serve) -> Iterator[tuple[str, Server]]:
     """The URL of the site, and the service behind it."""
     settings = {} if request.param else {"SCRIPT_NAME": "/leadapi"}
-    service = serve(DATABASE_URL="sqlite:///./leads.db", **settings)
+    service = serve_module(**settings)
     handler = type("Handler", (Proxy,), {"service": service, "strips": request.param})
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
@@ -111,13 +111,14 @@ def test_a_form_on_a_page_without_a_charset_keeps_a_name_whole_and_is_answered_i
     site: tuple[str, Server], page: "Page", enctype: str
 ) -> None:
     url, service = site
+    email = f"{MARKER}.{ENCTYPES.index(enctype)}@example.com"
     name = f"{MARKER} Müller-Strauß “Őry” €"
     page.set_extra_http_headers({"Accept-Language": "de-AT,de;q=0.9,en;q=0.8"})
 
     page.goto(f"{url}/{enctype}")
     charset = page.evaluate("document.characterSet")
     page.get_by_label("Name").fill(name)
-    page.get_by_label("E-Mail").fill(f"{MARKER}@example.com")
+    page.get_by_label("E-Mail").fill(email)
     page.get_by_role("button").click()
     page.get_by_role("heading", name="Vielen Dank").wait_for()
 
@@ -125,5 +126,5 @@ def test_a_form_on_a_page_without_a_charset_keeps_a_name_whole_and_is_answered_i
     assert page.url == f"{url}/leadapi/leads?utm_source=page"
     # The policy lets the page have its style.
     assert page.locator("body").evaluate("body => getComputedStyle(body).display") == "grid"
-    (stored,) = service.get("/leads").json()["items"]
-    assert (stored["full_name"], stored["email"], stored["attributes"]) == (name, f"{MARKER}@example.com", {})
+    (stored,) = service.get(f"/leads?email={email}").json()["items"]
+    assert (stored["full_name"], stored["attributes"]) == (name, {})

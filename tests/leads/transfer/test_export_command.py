@@ -24,6 +24,10 @@ def without_ids(client: FlaskClient) -> list[object]:
     return [lead | {"id": None} for lead in body(client.get("/leads?limit=100"))["items"]]
 
 
+def ids(client: FlaskClient) -> list[int]:
+    return [lead["id"] for lead in body(client.get("/leads"))["items"]]
+
+
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_writes_what_the_download_has(app: Flask, client: FlaskClient, stored_lead: StoredLead, form: str) -> None:
     stored = [stored_lead(source=source, message="=1\r\n2") for source in ("a", "b", "a")]
@@ -63,8 +67,8 @@ def test_writes_what_the_download_has(app: Flask, client: FlaskClient, stored_le
         (["-o", "/nowhere/leads.csv"], "No such file or directory"),
     ],
 )
-def test_says_what_is_wrong_in_a_sentence(make_app: MakeApp, options: list[str], said: str) -> None:
-    result = make_app(DATABASE_URL="sqlite://").test_cli_runner().invoke(args=["leads", "export", *options])
+def test_says_what_is_wrong_in_a_sentence(sqlite_app: MakeApp, options: list[str], said: str) -> None:
+    result = sqlite_app().test_cli_runner().invoke(args=["leads", "export", *options])
 
     assert result.exit_code in (1, 2)
     assert said in result.stderr
@@ -146,7 +150,7 @@ def test_what_is_no_file_stays_what_it_is(app: Flask, stored_lead: StoredLead, t
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_what_is_exported_can_be_imported_without_loss(
-    client: FlaskClient, stored_lead: StoredLead, make_app: MakeApp, tmp_path: Path, form: str
+    client: FlaskClient, stored_lead: StoredLead, sqlite_app: MakeApp, tmp_path: Path, form: str
 ) -> None:
     for name in (f"=cmd|'{MARKER}", f"'={MARKER}", f"''+{MARKER}", f"'{MARKER}", f'"{MARKER}", ;\u2028'):
         stored_lead(
@@ -166,7 +170,7 @@ def test_what_is_exported_can_be_imported_without_loss(
     client.patch(f"/leads/{ahead['id']}", json={"status": "lost"})
     path = tmp_path / f"leads.{form}"
     client.application.test_cli_runner().invoke(args=["leads", "export", "-o", str(path)])
-    other = make_app(DATABASE_URL="sqlite://")
+    other = sqlite_app()
 
     result = other.test_cli_runner().invoke(args=["leads", "import", str(path)])
 
@@ -204,8 +208,12 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30) | st
         st.fixed_dictionaries({"full_name": TEXT, "message": TEXT, "attributes": st.dictionaries(TEXT, TEXT)})
     )
 )
-def test_whatever_is_stored_comes_back(make_app: MakeApp, tmp_path: Path, leads: list[dict[str, object]]) -> None:
-    first, second = make_app(DATABASE_URL="sqlite://"), make_app(DATABASE_URL="sqlite://")
+def test_whatever_is_stored_comes_back(
+    sqlite_app: MakeApp, make_app: MakeApp, tmp_path: Path, leads: list[dict[str, object]]
+) -> None:
+    first, second = sqlite_app(), make_app(DATABASE_URL="sqlite://")
+    for number in ids(first.test_client()):
+        first.test_client().delete(f"/leads/{number}")
     for number, lead in enumerate(leads):
         # Nothing, in a file of cells, is no message at all.
         sent = lead | {"email": f"z{number}@example.com", "message": lead["message"] or None}

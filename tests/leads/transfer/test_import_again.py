@@ -21,7 +21,7 @@ from leadapi.leads.transfer.progress import Progress
 from leadapi.storage import db
 from servers import ROOT
 
-ROWS = 20_000
+ROWS = 10_000
 # One in so many rows cannot be stored.
 BAD = 100
 AFTER_THE_MARK = "FROM leads WHERE id > (SELECT number FROM lead_counts WHERE counted = 'mark')"

@@ -32,9 +32,9 @@ class Importer:
 
 
 @pytest.fixture
-def bring_in(make_app: MakeApp, tmp_path: Path) -> Importer:
-    """Import a file with the given content into an empty database in memory."""
-    return Importer(make_app(DATABASE_URL="sqlite://"), tmp_path)
+def bring_in(sqlite_app: MakeApp, tmp_path: Path) -> Importer:
+    """Import a file with the given content into an empty database."""
+    return Importer(sqlite_app(), tmp_path)
 
 
 @pytest.mark.parametrize(

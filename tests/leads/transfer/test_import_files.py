@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import Result
+from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
@@ -26,8 +27,8 @@ TEXT = 'full_name;email;message\r\n\r\nzebedee Dée;z@example.com;"one\r\n""two"
 class Importer:
     """An app that files are imported into."""
 
-    def __init__(self, make_app: MakeApp, folder: Path) -> None:
-        self.app = make_app(DATABASE_URL="sqlite://")
+    def __init__(self, app: Flask, folder: Path) -> None:
+        self.app = app
         self.path = folder / "people.csv"
 
     def __call__(self, content: bytes, *options: str) -> Result:
@@ -36,9 +37,9 @@ class Importer:
 
 
 @pytest.fixture
-def bring_in(make_app: MakeApp, tmp_path: Path) -> Importer:
+def bring_in(sqlite_app: MakeApp, tmp_path: Path) -> Importer:
     """Run the command; what is given is the file's content."""
-    return Importer(make_app, tmp_path)
+    return Importer(sqlite_app(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def checked(fields: dict[str, object]) -> dict[str, object] | None:
 
 
 # Drawing from Unicode is slow the first time.
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(*ONE_ODD, st.fixed_dictionaries({}, optional=FIELDS)))
 def test_a_row_is_judged_as_the_schema_judges_it(fields: dict[str, object]) -> None:
     assert checked(fields) == loaded(fields)

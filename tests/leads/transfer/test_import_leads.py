@@ -297,6 +297,7 @@ def test_does_not_overwrite_rows_that_somebody_corrects(bring_in: Import, file: 
     assert "refused 1 of 1" in after.stdout
 
 
+@pytest.mark.usefixtures("own_app")
 def test_what_the_database_refuses_is_told_without_what_people_wrote(bring_in: Import, app: Flask) -> None:
     with app.app_context(), storage.write() as tx:
         tx.execute(db.text("CREATE UNIQUE INDEX uq_leads_full_name ON leads (full_name)"))
@@ -308,7 +309,7 @@ def test_what_the_database_refuses_is_told_without_what_people_wrote(bring_in: I
     assert MARKER not in result.output
 
 
-def test_says_when_the_schema_is_not_current(app: Flask, bring_in: Import) -> None:
+def test_says_when_the_schema_is_not_current(own_app: None, app: Flask, bring_in: Import) -> None:
     app.config["AUTO_MIGRATE"] = False
     with app.app_context(), storage.write() as tx:
         tx.execute(db.text("UPDATE alembic_version SET version_num = '0001'"))

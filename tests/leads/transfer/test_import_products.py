@@ -237,11 +237,11 @@ def test_the_file_of_another_product_needs_no_options(app: Flask, client: FlaskC
 
 
 @pytest.mark.parametrize("name", MORE_EXPORTS)
-def test_further_products_need_no_options_either(make_app: MakeApp, tmp_path: Path, name: str) -> None:
+def test_further_products_need_no_options_either(sqlite_app: MakeApp, tmp_path: Path, name: str) -> None:
     content, expected = MORE_EXPORTS[name]
     path = tmp_path / "export.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    app = make_app(DATABASE_URL="sqlite://")
+    app = sqlite_app()
 
     result = app.test_cli_runner().invoke(args=["leads", "import", str(path)])
 

@@ -90,12 +90,12 @@ def test_statuses_are_understood_in_any_case_or_become_attributes(
 
 
 def test_an_empty_text_is_null_at_every_door(
-    app: Flask, client: FlaskClient, make_app: MakeApp, tmp_path: Path
+    app: Flask, client: FlaskClient, sqlite_app: MakeApp, tmp_path: Path
 ) -> None:
     first = app.test_cli_runner().invoke(args=["leads", "import", str(CASES / "roundtrip-empty-vs-null.ndjson")])
     path = tmp_path / "leads.csv"
     app.test_cli_runner().invoke(args=["leads", "export", "-o", str(path)])
-    other = make_app(DATABASE_URL="sqlite://")
+    other = sqlite_app()
 
     second = other.test_cli_runner().invoke(args=["leads", "import", str(path)])
 
@@ -125,12 +125,12 @@ def test_the_escape_of_formulas_is_reversible(value: str) -> None:
     ],
 )
 def test_no_spreadsheet_runs_a_cell(
-    client: FlaskClient, stored_lead: StoredLead, make_app: MakeApp, tmp_path: Path, message: str
+    client: FlaskClient, stored_lead: StoredLead, sqlite_app: MakeApp, tmp_path: Path, message: str
 ) -> None:
     lead = stored_lead(message=message)
     text = download(client).decode()
     (tmp_path / "leads.csv").write_text(text, newline="")
-    other = make_app(DATABASE_URL="sqlite://")
+    other = sqlite_app()
 
     other.test_cli_runner().invoke(args=["leads", "import", str(tmp_path / "leads.csv")])
 
