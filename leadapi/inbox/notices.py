@@ -1,4 +1,4 @@
-"""What a form has done, told once by the next page. It is in a cookie, because everybody can write a link."""
+"""Notices: the result of a form, shown once by the next page. They are in a cookie: anybody could write a link."""
 
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode
@@ -14,13 +14,13 @@ LIFETIME = timedelta(minutes=1)
 
 
 def leave(response: Response, **notice: str | int) -> Response:
-    """Let the page that this redirect leads to tell something."""
+    """Let the page that this redirect leads to show a notice."""
     cookies.write(response, COOKIE, urlencode(notice), LIFETIME, samesite="Strict")
     return response
 
 
 def take() -> MultiDict[str, str]:
-    """What to tell. The response to this request removes it."""
+    """The notice to show. The response to this request removes it from the browser."""
     g.is_notice_taken = True
     return MultiDict(parse_qsl(cookies.read(COOKIE)))
 

@@ -1,4 +1,4 @@
-"""Authorisation: each operation needs a key with its scope."""
+"""Authorisation: each operation needs a key with its scope. With AUTH=off, pages of other sites may change nothing."""
 
 import base64
 import binascii

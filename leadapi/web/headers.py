@@ -1,4 +1,4 @@
-"""The path of every request, the references to paths in responses, and the headers of every response."""
+"""The outermost layer: it normalises the path of each request, and completes the headers of each response."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus

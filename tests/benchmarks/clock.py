@@ -167,8 +167,7 @@ class Scenario:
         victim = self._deliver()
         self._answers = [self._post(number) for number in range(20)]
         until(lambda: all(len(each.received) >= 5 for each in self._receivers), 30)
-        # Until the dispatcher has recorded the refusals.
-        time.sleep(1)
+        until(lambda: self._count_refusals() >= 5, 30)
         victim.stop(signal.SIGKILL)
         self._answers += [self._post(number) for number in range(20, 40)]
         for each in self._receivers:
@@ -241,6 +240,11 @@ class Scenario:
     def _post(self, number: int) -> urllib3.BaseHTTPResponse:
         lead = {"full_name": "John Doe", "email": f"john{number}@example.com"}
         return self._server.post("/leads", lead, headers=self._headers | {"Idempotency-Key": f"key-{number}"})
+
+    def _count_refusals(self) -> int:
+        """How many refusals by the second receiver are recorded."""
+        found = self._get("/destinations/2/deliveries?limit=100").json()["items"]
+        return sum(each["status"] == 500 for each in found)
 
     def _is_refused(self, most: int) -> bool:
         """Whether one of so many captures without a key exceeds the rate limit."""

@@ -43,7 +43,7 @@ Sample = dict[str, float]
 
 
 def requests(client: int) -> Iterator[Request]:
-    """What a client sends: of 20 requests, 5 write leads and 2 are malformed."""
+    """The requests of one client: of 20, 5 write leads and 2 are malformed."""
     for number in itertools.count():
         email = f"soak{client}.{number}@example.com"
         lead = f'{{"full_name": "Jane Doe", "email": "{email}", "message": "Word {number % 1000} of many, please"}}'
@@ -169,7 +169,6 @@ def main() -> None:
 
     print(f"{sum(statuses.values()):,} requests in {seconds:.0f} s, {delivered:,} deliveries")
     print(f"statuses: {dict(sorted(statuses.items()))}")
-    tenth = SAMPLES // 10
     print("The median of each tenth:")
     tenth = SAMPLES // 10
     for name in samples[0]:
