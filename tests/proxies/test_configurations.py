@@ -24,7 +24,7 @@ CERTIFICATE = ROOT / "tests/destinations/localhost.pem"
 PUBLIC_URL = "https://leads.example.com"
 
 # All tests of this module use one service, and two proxies.
-pytestmark = [pytest.mark.one_database, pytest.mark.slow, pytest.mark.xdist_group("proxies")]
+pytestmark = [pytest.mark.one_database, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
