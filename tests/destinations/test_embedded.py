@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -93,7 +92,7 @@ def test_an_app_that_serves_nobody_does_not_deliver(
     stored_lead()
     stored_lead()
 
-    assert [thread.name for thread in threading.enumerate() if thread.name == "dispatcher"] == []
+    assert client.application.extensions["dispatcher"] is None
 
 
 def test_every_event_arrives_although_receivers_fail_and_workers_are_killed(

@@ -13,6 +13,7 @@ import pytest
 from werkzeug.serving import make_server as make_werkzeug_server
 
 from conftest import MakeApp, NewLead
+from leadapi.destinations import embedded
 
 JSON = {"Content-Type": "application/json"}
 CHUNKED = (
@@ -42,6 +43,7 @@ def port(request: pytest.FixtureRequest, make_app: MakeApp, database_url: str) -
     server.shutdown()
     thread.join(timeout=30)
     server.server_close()
+    embedded.stop(app)
 
 
 @pytest.fixture
