@@ -178,8 +178,9 @@ class Dispatcher:
     ) -> list[tuple[Any, list[Claim]]]:
         """Record outcomes and claim deliveries, in one transaction; return what each destination is to get."""
         claimed = []
-        # A transaction with a patience of its own does not open the breaker, so requests still wait for the lock.
-        with storage.write(patience=PATIENCE_SECONDS) as tx:
+        # A transaction with a patience of its own does not open the breaker, so requests still wait for the lock. If it
+        # is lost, the deliveries are attempted again.
+        with storage.write(patience=PATIENCE_SECONDS, may_be_lost=True) as tx:
             disabled = outcomes.record(tx, self._unrecorded)
             for destination_id, share in shares.items():
                 row = ready[destination_id]

@@ -160,7 +160,11 @@ def stream(rows: int) -> Iterator[Connection]:
 
 @contextmanager
 def write(
-    within: Connection | None = None, *, patience: float | None = None, one_statement: bool = False
+    within: Connection | None = None,
+    *,
+    patience: float | None = None,
+    one_statement: bool = False,
+    may_be_lost: bool = False,
 ) -> Iterator[Connection]:
     """A transaction that commits at the end of the block, and rolls back if the block raises.
 
@@ -171,6 +175,8 @@ def write(
     :param patience: how many seconds to wait for the write lock at most, instead of as long as a request may wait.
     :param one_statement: whether the block writes by a single statement on PostgreSQL. It is committed when it has run,
         which saves two round trips.
+    :param may_be_lost: whether PostgreSQL may lose the transaction if its machine crashes within a second. It does not
+        wait for its disk then (https://www.postgresql.org/docs/current/wal-async-commit.html).
     :raises WriteLockUnavailable: others have been writing for too long.
     :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
@@ -182,6 +188,8 @@ def write(
             yield connection
         else:
             with begin_write(connection, patience=patience):
+                if may_be_lost and connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield connection
     current_app.extensions["after_commit"]()
 

@@ -128,6 +128,18 @@ def test_postgresql_ends_what_takes_too_long_and_speaks_of_utc(app: Flask) -> No
     assert driver.info.get_parameters()["tcp_user_timeout"] == "5000"
 
 
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_only_what_may_be_lost_does_not_wait_for_the_disk(app: Flask) -> None:
+    waits = []
+
+    with app.app_context():
+        for may_be_lost in (True, False):
+            with storage.write(may_be_lost=may_be_lost) as tx:
+                waits.append(tx.scalar(text("SHOW synchronous_commit")))
+
+    assert waits == ["off", "on"]
+
+
 def test_writers_of_one_process_go_one_after_the_other(app: Flask) -> None:
     """Each adds one to a number that it has read: a lost update would show."""
 
