@@ -1,7 +1,6 @@
 """Deliveries inside the server."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -102,7 +101,7 @@ def test_every_event_arrives_although_receivers_fail_and_workers_are_killed(
     receiver.behave = lambda _: behaviours[len(receiver.received) % len(behaviours)]
     again = urllib3.Retry(20, allowed_methods=None, backoff_factor=0.05, backoff_max=0.2)
     impatient = str(Path(__file__).with_name("impatient.py"))
-    server = Server({"DATABASE_URL": database_url, **HOOK}, tmp_path, ["-c", impatient])
+    server = Server({"DATABASE_URL": database_url, "WEB_CONCURRENCY": "2", **HOOK}, tmp_path, ["-c", impatient])
     try:
         server.post("/destinations", json={"kind": "webhook", "url": receiver.url})
         for number in range(60):
@@ -110,7 +109,8 @@ def test_every_event_arrives_although_receivers_fail_and_workers_are_killed(
             stored = server.pool.request("POST", "/leads", json=new_lead(), headers=headers, retries=again)
             assert stored.status == 201
             if number % 20 == 10:
-                worker = re.findall(r"Booting worker with pid: (\d+)", "\n".join(server.lines))[-1]
+                # The newest one, after the successor of the one that was killed before has started.
+                worker = server.until(r"Booting worker with pid: (\d+)", times=2 + number // 20)[-1]
                 os.kill(int(worker), signal.SIGKILL)
         receiver.until(60, seconds=60, of=lambda: len({each.id for each in receiver.accepted()}))
         leads = {each.body["data"]["id"]: each.id for each in receiver.accepted()}
