@@ -21,7 +21,7 @@ from leadapi.idempotency.errors import KeyMalformed
 from leadapi.idempotency.openapi import PATTERN
 from leadapi.idempotency.service import Answer
 from leadapi.keys.guard import caller
-from leadapi.web import problems
+from leadapi.web import forms, problems
 from leadapi.web.openapi import Document, mark
 
 _given = re.compile(PATTERN)
@@ -50,7 +50,7 @@ def idempotent(view: Callable[..., Any]) -> Any:
             lambda tx: _first(lambda: view(self, given, *args, within=tx, **kwargs)),
             key=read_key(header),
             caller=caller().key_id,
-            fingerprint=service.fingerprint(request.method.encode(), request.path.encode(), _canonical(given)),
+            fingerprint=service.fingerprint(request.method.encode(), request.path.encode(), *_canonical(given)),
             hours=current_app.config["IDEMPOTENCY_HOURS"],
         )
         response = Response(stored.body, stored.status, Headers([(name, value) for name, value in stored.headers]))
@@ -93,9 +93,10 @@ def _lead_ids(body: dict[str, Any]) -> list[int]:
     return [lead["id"] for lead in shown if "id" in lead]
 
 
-def _canonical(given: Any) -> bytes:
+def _canonical(given: Any) -> list[bytes]:
     """The content of the request for its fingerprint, independent of white space and of the order of fields."""
-    return orjson.dumps(given, _plain, orjson.OPT_SORT_KEYS)
+    content = [given, forms.left_out()] if forms.left_out() else [given]
+    return [orjson.dumps(part, _plain, orjson.OPT_SORT_KEYS) for part in content]
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,9 @@ FIELDS = tuple(name for name in SENT if name != "attributes")
 TRAPS = (TRAP_FIELD, STAMP_FIELD)
 MAX_SOURCE_LENGTH = 100
 
+# Of the text for the history, in bytes.
+MAX_LEFT_OUT = 64 * 1024
+
 # The tokens of captcha widgets: g-recaptcha-response, h-captcha-response, cf-turnstile-response, altcha, cap-token …
 _captcha = re.compile(r"captcha|turnstile-response|^altcha$|^cap-token$", re.IGNORECASE)
 _control = re.compile(rf"[{CONTROL}]")
@@ -37,7 +40,7 @@ Entry = tuple[str, str]
 def to_body(form: Mapping[str, list[str]]) -> tuple[dict[str, Any], dict[str, str]]:
     """The JSON body for a form, and the full text of each field that was cut or left out.
 
-    The full texts are for the history of the lead. They have the names of the form, and at most MAX_ATTRIBUTES_BYTES
+    The full texts are for the history of the lead. They have the names of the form, and at most MAX_LEFT_OUT bytes
     in all.
     """
     entries, rest = _entries(form)
@@ -124,9 +127,9 @@ def _attributes(texts: Mapping[str, str]) -> tuple[dict[str, str], list[Entry]]:
 
 
 def _bounded(texts: Mapping[str, str]) -> dict[str, str]:
-    """The texts, cut to MAX_ATTRIBUTES_BYTES in all."""
+    """The texts, cut to MAX_LEFT_OUT in all."""
     bounded: dict[str, str] = {}
-    room = MAX_ATTRIBUTES_BYTES
+    room = MAX_LEFT_OUT
     for name, text in texts.items():
         room -= len(name.encode())
         if room > 0:

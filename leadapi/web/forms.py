@@ -30,7 +30,7 @@ MAX_FIELDS = 500
 # RFC 2046, 5.1.1, allows 70 characters, and some clients use a few more.
 MAX_BOUNDARY_LENGTH = 100
 # Of each part: bytes of one header and number of headers. Browsers send two headers.
-MAX_HEADER_LENGTH = 1024
+MAX_HEADER_LENGTH = 8192
 MAX_HEADERS = 5
 # Of an urlencoded body: percent signs that encode nothing.
 MAX_STRAY_SIGNS = 10_000

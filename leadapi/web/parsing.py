@@ -75,7 +75,9 @@ class Parser(FlaskParser):
         args = req.args
         repeated = [name for name, values in args.lists() if len(values) > 1]
         if repeated:
-            raise ValidationError({name: ["Given more than once."] for name in repeated})
+            known = {field.data_key or name for name, field in schema.fields.items()}
+            unknown = {name: ["Unknown field."] for name in args if name not in known}
+            raise ValidationError({name: ["Given more than once."] for name in repeated} | unknown)
         return args.to_dict()
 
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> Any:
@@ -157,7 +159,9 @@ def flat(messages: Mapping[Any, Any]) -> dict[str, list[str]]:
 
 def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Any:
     for name, found in messages.items():
-        path = f"{prefix}{'body' if name == '_schema' else name}"
+        # A field can have the name of marshmallow's key for the whole body.
+        is_body = name == "_schema" and found != ["Unknown field."]
+        path = f"{prefix}{'body' if is_body else name}"
         if isinstance(found, dict):
             yield from _flat(found, f"{path}.")
         else:

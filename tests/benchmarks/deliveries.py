@@ -264,7 +264,7 @@ def main() -> None:
     """Run the parts on each database, and print what they return."""
     parts = {part.__name__: part for part in (faults, once, latency, hanging, million)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*parts, []], default=[*parts])
+    parser.add_argument("parts", nargs="*", choices=[*parts, []])
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     options = parser.parse_args()
     with ExitStack() as outer:
@@ -273,7 +273,7 @@ def main() -> None:
         if options.only != "sqlite":
             postgres = Postgres(durable=True)
             outer.callback(postgres.remove)
-        for part in options.parts:
+        for part in options.parts or parts:
             for name in ("sqlite", "postgresql"):
                 if options.only in (None, name):
                     url = (

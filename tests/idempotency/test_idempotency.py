@@ -298,3 +298,13 @@ def test_a_request_whose_first_one_is_still_running_is_told_so(
     else:
         assert answer.status_code == 409
         assert body(answer)["type"] == "urn:leadapi:problem:request-running"
+
+
+def test_a_form_with_other_text_that_has_no_room_is_another_request(client: FlaskClient, new_lead: NewLead) -> None:
+    lead = new_lead()
+    headers = {"Idempotency-Key": "k1"}
+
+    answers = [client.post("/leads", data={**lead, "n": "x" * 2000 + end}, headers=headers) for end in "aab"]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 422]
+    assert answers[1].headers["Idempotent-Replayed"] == "true"

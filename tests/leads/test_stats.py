@@ -76,6 +76,22 @@ def test_without_a_range_the_days_go_from_the_first_lead_until_today(
     }
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Auckland"])
+def test_leads_of_impossible_times_stop_no_count(
+    app: Flask, client: FlaskClient, stored_lead: StoredLead, zone: str
+) -> None:
+    moments = [datetime.min.replace(tzinfo=UTC), YEAR, datetime.max.replace(tzinfo=UTC, microsecond=0)]
+    for _ in moments:
+        stored_lead()
+    move(app, moments)
+
+    days = body(client.get(f"/stats?tz={zone}"))
+
+    assert days["total"] == 1
+    assert (days["items"][0]["key"], days["items"][-1]["key"]) == ("2000-01-01", "2099-12-31")
+    assert body(client.get(f"/stats?by=status&tz={zone}"))["total"] == 3
+
+
 def test_without_a_lead_today_is_empty(client: FlaskClient) -> None:
     response = body(client.get("/stats"))
 

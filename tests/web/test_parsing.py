@@ -119,3 +119,15 @@ def test_a_space_where_only_a_plus_can_stand_is_one(client: FlaskClient, new_lea
 @pytest.mark.parametrize("time", ["2020-01-01+00:00:00Z", "2020-01-01T00:00:00+Z", "2020-01-01T00:00:00++02:00"])
 def test_any_other_space_in_a_time_is_none(client: FlaskClient, time: str) -> None:
     assert client.get(f"/leads?created_from={time}").status_code == 422
+
+
+@pytest.mark.one_database
+def test_every_unknown_field_is_named(client: FlaskClient, new_lead: NewLead) -> None:
+    answers = {
+        "_schema foo": client.post("/leads", json=new_lead(_schema=1, foo=2)),
+        "_schema": client.get("/leads?_schema=1"),
+        "foo limit": client.get("/leads?limit=1&limit=2&foo=1"),
+    }
+
+    for names, response in answers.items():
+        assert (response.status_code, sorted(body(response)["errors"])) == (422, names.split())

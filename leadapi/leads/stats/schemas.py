@@ -65,7 +65,7 @@ class StatsArgsSchema(ArgsSchema):
     first = Day(
         data_key="from", metadata={"description": "The first day. Without it, the day of the first lead that matches."}
     )
-    last = Day(data_key="to", metadata={"description": "The last day. Without it, today."})
+    last = Day(data_key="to", metadata={"description": "The last day. Without it, today, or the day of a later lead."})
     zone = Zone(
         data_key="tz",
         load_default=lambda: ZoneInfo("UTC"),

@@ -15,6 +15,9 @@ from leadapi.leads.queries import AFTER_MARK, FILTERS, counts, leads, total
 from leadapi.storage import UTCDateTime
 from leadapi.storage.rows import parameters, records
 
+# The days that are counted when no ends are given: a file may have brought leads with any time.
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
+
 _days = records([column("day", Text), column("start", UTCDateTime), column("end", UTCDateTime)])
 _FILTERS = FILTERS | {
     "start": leads.c.created_at >= bindparam("start", type_=UTCDateTime),
@@ -38,7 +41,8 @@ def count_leads(
     :param by: `day`, `source` or `status`. Days are in their order, and those without leads are there with 0; other
         keys are ordered by their number, the largest first.
     :param first: the first day; None for the day of the first lead that matches, or the last day if there is none.
-    :param last: the last day; None for today, or the day of the last lead if that is later.
+    :param last: the last day; None for today, or the day of the last lead if that is later. An end that is not given
+        is not before FIRST_DAY and not after LAST_DAY.
     :param zone: the time zone of the days.
     :param filters: any of `source` and `status`.
     """
@@ -59,7 +63,12 @@ class _Days(NamedTuple):
     zone: ZoneInfo
 
     def day_of(self, moment: datetime) -> date:
-        return moment.astimezone(self.zone).date()
+        try:
+            day = moment.astimezone(self.zone).date()
+        except OverflowError:
+            # It is in the year 0 or 10000 there.
+            day = moment.date()
+        return min(max(day, FIRST_DAY), LAST_DAY)
 
     def start_of(self, day: date) -> datetime:
         """The instant at which a day begins. Where clocks skip midnight, this is the instant at which they do so."""

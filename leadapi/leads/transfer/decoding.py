@@ -41,8 +41,8 @@ def examine(file: BinaryIO, encoding: str | None) -> Content:
         name = "cp1252"
         if _has_multi_byte(file) or _find_invalid_byte(file, name) is not None:
             raise UnreadableFile(
-                f"The file is neither UTF-8 nor windows-1252: byte {invalid}, counted from 0, is not UTF-8, and others"
-                " are. Save it as UTF-8, or name its encoding, such as --encoding cp1252."
+                f"The file is neither UTF-8 (see byte {invalid}, counted from 0) nor windows-1252. Save it as UTF-8, or"
+                " name its encoding, such as --encoding cp437."
             )
         notice = "The file is not UTF-8. It is read as windows-1252; name another encoding with --encoding."
     elif invalid is not None:
