@@ -1,12 +1,11 @@
 """The settings: environment variables, read once and checked. All faults are reported together."""
 
-import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from limits import RateLimitItem, parse_many
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 from sqlalchemy.engine import URL
 
+from leadapi import config_sources
 from leadapi.config_fields import IN_MEMORY as IN_MEMORY  # noqa: PLC0414  # other modules import it from here
 from leadapi.config_fields import (
     NONE,
@@ -113,6 +113,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class Host(fields.String):
+    """An IP address, or a name that has one."""
+
+    default_error_messages = {"invalid": "must be an IP address or a name, without a port."}
+    named = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            ip_address(value)
+        except ValueError as exc:
+            if not self.named.fullmatch(value):
+                raise self.make_error("invalid") from exc
+        return str(value)
+
+
 class SettingsSchema(Schema):
     """The environment variables. `.env.example` explains each of them."""
 
@@ -134,7 +149,7 @@ class SettingsSchema(Schema):
         ),
     )
     AUTO_MIGRATE = Switch(load_default=None)
-    HOST = fields.String(load_default="127.0.0.1")
+    HOST = Host(load_default="127.0.0.1")
     PORT = WholeNumber(1, 65535, load_default=8000)
     WEB_CONCURRENCY = WholeNumber(1, 256, load_default=2)
     THREADS = WholeNumber(1, 256, load_default=2)
@@ -198,11 +213,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     schema = SettingsSchema()
     warnings: tuple[str, ...] = ()
     if environ is None:
-        from_file = {name: value for name, value in dotenv_values(".env").items() if value}
-        environ = _environment(from_file)
-        warnings = _warnings(from_file, list(schema.fields))
+        from_file = _from_file()
+        environ = config_sources.environment(from_file)
+        warnings = config_sources.warnings(from_file, list(schema.fields))
 
-    given, faults = _given(environ, list(schema.fields))
+    given, faults = config_sources.given(environ, list(schema.fields))
     defaults = {name: str(field.load_default) for name, field in schema.fields.items() if field.load_default}
     try:
         # Defaults are checked too, because the folder of the default database may not be writable.
@@ -260,42 +275,9 @@ def ignore_proxies() -> None:
     os.environ["no_proxy"] = "*"
 
 
-def _environment(from_file: Mapping[str, str]) -> dict[str, str]:
-    """The process environment, and from `.env` the settings that it has neither directly nor by file."""
-    # The flask command has loaded .env into the environment. Values that are equal in both come from .env.
-    own = {name: value for name, value in os.environ.items() if value and from_file.get(name) != value}
-    ways = {name.removesuffix("_FILE") for name in own}
-    return {name: value for name, value in from_file.items() if name.removesuffix("_FILE") not in ways} | own
-
-
-def _warnings(from_file: Mapping[str, str], names: list[str]) -> tuple[str, ...]:
-    """A sentence for each variable of `.env` that is no setting, but resembles one."""
-    known = [*names, *(f"{name}_FILE" for name in names)]
-    similar = {
-        name: difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75)
-        for name in from_file
-        if name not in known
-    }
-    return tuple(
-        f".env sets {name}, which is no setting; is it {close[0]}?" for name, close in similar.items() if close
-    )
-
-
-def _given(environ: Mapping[str, str], names: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The values that are set, directly or by file, and the faults in how they are set."""
-    given: dict[str, str] = {}
-    faults: list[str] = []
-    for name in names:
-        value, path = environ.get(name), environ.get(f"{name}_FILE")
-        if value and path:
-            faults.append(f"{name} and {name}_FILE are both set; set only one.")
-        elif path:
-            try:
-                given[name] = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, ValueError):
-                faults.append(f"{name}_FILE names a file that cannot be read.")
-        elif value:
-            given[name] = value
-    if "LOG_LEVEL" in given:
-        given["LOG_LEVEL"] = given["LOG_LEVEL"].upper()
-    return given, faults
+def _from_file() -> dict[str, str]:
+    """The variables of `.env` that are not empty."""
+    try:
+        return {name: value for name, value in dotenv_values(".env").items() if value}
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"The file .env is not UTF-8: see its byte {exc.start}, counted from 0.") from exc

@@ -53,6 +53,19 @@ def test_misspelt_names_of_the_file_are_told_and_their_values_are_not(
     )
 
 
+def test_a_file_that_is_not_utf_8_is_told(folder: Path) -> None:
+    (folder / ".env").write_bytes("# café\nENV=local\n".encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=r"^The file \.env is not UTF-8: see its byte 5, counted from 0\.$"):
+        config.load()
+
+
+@pytest.mark.parametrize("host", ["http://0.0.0.0", "127.0.0.1:80", "a b", "[::1]", "::1/64"])
+def test_a_host_is_an_address_or_a_name(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"HOST must be an IP address or a name, without a port\."):
+        config.load({"HOST": host})
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_a_service_for_this_machine_is_not_exposed(host: str) -> None:
     assert config.load({"HOST": host}).exposure is None

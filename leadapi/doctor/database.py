@@ -29,8 +29,8 @@ _connections = text("""
 
 def check_reachable(settings: Settings) -> Verdict:
     """The database answers and can be written to."""
-    file = str(settings.database_url.database)
-    if _is_sqlite(settings) and file not in IN_MEMORY and not Path(file).exists():
+    file = settings.database_url.database
+    if _is_sqlite(settings) and file not in IN_MEMORY and not Path(str(file)).exists():
         return WARNING, (
             f"There is no file {file} yet; the service creates it when it starts. If it runs already, its DATABASE_URL"
             " or its working directory is another one."

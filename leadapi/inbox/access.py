@@ -26,7 +26,7 @@ OPEN_ENDPOINTS = {"inbox.show_asset", "inbox.access.show_login", "inbox.access.l
 OWN_PAGE = re.compile(r"/inbox(?:/[A-Za-z0-9]+)*(?:\?[!-~]*)?")
 LONGEST_PAGE = 2000
 # The fields of the login itself. The others are those of a form that was sent without a valid session.
-LOGIN_FIELDS = {"key", "next"}
+LOGIN_FIELDS = {"key", "next", "unsent"}
 # The parts of a key that people copy along.
 AROUND_KEY = " \t\r\n\"'"
 
@@ -47,7 +47,7 @@ def admit() -> Response | tuple[str, int] | None:
     if key is None:
         page = _page_to_return_to()
         if request.method == "POST":
-            return _login_page(page, texts().login.ended), 403
+            return _login_page(page, texts().login.ended, is_unsent=True), 403
         return go_to("inbox.access.show_login", **({"next": page} if page else {}))
     g.key_name = key.name
     g.caller = Caller(key.key_id, key.scopes)
@@ -90,9 +90,9 @@ def log_in() -> Response | tuple[str, int]:
         keys.note_use(key.key_id)
     target = relative_url(page) if page else link("inbox.leads.show_list")
     response = redirect(target, 303)
-    if unsent := _unsent_fields():
+    if "unsent" in request.form:
         # Shown first, because another person may have logged in.
-        response = make_response(render("unsent.html", fields=unsent, target=target))
+        response = make_response(render("unsent.html", fields=_unsent_fields(), target=target))
     cookies.write(response, COOKIE, token, sessions.LIFETIME)
     return response
 
@@ -110,12 +110,14 @@ def log_out() -> Response:
     return response
 
 
-def _login_page(page: str, error: str | None = None) -> str:
+def _login_page(page: str, error: str | None = None, *, is_unsent: bool = False) -> str:
     """The form for the key.
 
     :param page: the page to show after the login, or an empty text.
+    :param is_unsent: whether the request is a form for that page, which the login keeps.
     """
-    return render("login.html", error=error, next=page, unsent=_unsent_fields())
+    is_unsent = is_unsent or "unsent" in request.form
+    return render("login.html", error=error, next=page, is_unsent=is_unsent, fields=_unsent_fields())
 
 
 def _unsent_fields() -> list[tuple[str, str]]:

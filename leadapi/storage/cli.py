@@ -9,6 +9,7 @@ import psycopg
 from alembic.util import CommandError
 from marshmallow import ValidationError
 from sqlalchemy import URL
+from sqlalchemy.exc import OperationalError
 
 from leadapi.config_fields import DatabaseUrl
 from leadapi.storage import backup as backups
@@ -26,7 +27,8 @@ commands = DatabaseGroup("db", help="Look at the database schema and move it.")
 def upgrade() -> None:
     """Migrate to the newest version."""
     before = schema.current()
-    schema.upgrade()
+    with exit_on_interrupt("Run the command again."):
+        schema.upgrade()
     after = schema.current()
     click.echo(f"The schema is at {after}." if before == after else f"Migrated from {before} to {after}.")
 
@@ -57,11 +59,17 @@ def scrub() -> None:
 
     Captures wait meanwhile. The folder of the database needs twice the size of the database as free space.
     """
-    try:
-        scrubbing.keep_temporary_files_beside_database()
-        scrubbing.scrub()
-    except (scrubbing.ScrubUnsupported, scrubbing.ScrubIncomplete) as exc:
-        raise click.ClickException(str(exc)) from exc
+    with exit_on_interrupt("The file is as it was before. Run the command again."):
+        try:
+            scrubbing.keep_temporary_files_beside_database()
+            scrubbing.scrub()
+        except (scrubbing.ScrubUnsupported, scrubbing.ScrubIncomplete) as exc:
+            raise click.ClickException(str(exc)) from exc
+        except OperationalError as exc:
+            # SQLite swallows the exception of a signal.
+            if getattr(exc.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise KeyboardInterrupt from exc
+            raise
     click.echo("The database file is rewritten. Nothing that was erased is left in it.")
 
 

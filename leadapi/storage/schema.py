@@ -163,4 +163,6 @@ def exclusive_transaction(engine: Engine | None = None) -> Iterator[Connection]:
                 if broken:
                     raise RuntimeError(f"the migration breaks {len(broken)} references")
         finally:
-            driver.execute("PRAGMA foreign_keys = ON")
+            # SQLAlchemy closes a connection that a signal interrupted.
+            if not connection.invalidated:
+                driver.execute("PRAGMA foreign_keys = ON")

@@ -1,5 +1,6 @@
 """The outermost layer: it normalises the path of each request, and completes the headers of each response."""
 
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +33,8 @@ DEFAULTS = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", POLICY),
 )
+
+_no_ascii = re.compile(r"[^\x00-\x7f]")
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -77,7 +80,7 @@ def _finish(response: Response) -> Response:
 
 
 def _around(wsgi_app: WSGIApplication, prefix: str) -> Any:
-    """Middleware that removes the prefix and one slash at the end of the path, and adds the default headers.
+    """Middleware that normalizes the URL and adds the default headers: the path has no prefix and no slash at its end.
 
     Werkzeug would validate and copy the headers for every response.
 
@@ -91,6 +94,8 @@ def _around(wsgi_app: WSGIApplication, prefix: str) -> Any:
             return start_response(status, headers + [item for item in DEFAULTS if item[0] not in own], *exc_info)
 
         _normalize_path(environ, prefix)
+        # Some servers pass bytes on that no URL has, and Werkzeug decodes them as UTF-8 strictly.
+        environ["QUERY_STRING"] = _no_ascii.sub(lambda found: f"%{ord(found[0]):02X}", environ.get("QUERY_STRING", ""))
         return wsgi_app(environ, start)
 
     return call

@@ -60,6 +60,10 @@ def test_a_service_without_fault_is_ok(app: Flask, backend: str) -> None:
     assert list(checks) == ["settings", "disk", "database", "migrations", own, "clock", "deliveries"]
 
 
+def test_a_database_in_memory_is_checked_too(make_app: MakeApp) -> None:
+    assert examine(make_app(DATABASE_URL="sqlite://"))["database"][0] == "ok"
+
+
 def test_people_get_a_table(app: Flask) -> None:
     header, *lines = app.test_cli_runner().invoke(args=["doctor"]).stdout.splitlines()
 

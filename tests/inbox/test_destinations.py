@@ -194,6 +194,8 @@ def test_the_destination_of_a_setting_is_fixed(make_app: MakeApp, database_url: 
 
 @pytest.mark.one_database
 def test_only_an_admin_sees_destinations(guarded: Flask, log_in: LogIn) -> None:
+    # It tells what a path can do, whoever asks.
+    assert guarded.test_client().options("/inbox/destinations").status_code == 200
     writer, admin = log_in("read", "write"), log_in("read", "admin")
     with guarded.test_request_context():
         paths = [

@@ -136,6 +136,19 @@ def test_a_session_ends_after_twelve_hours(guarded: Flask, log_in: LogIn) -> Non
     assert _count_sessions(guarded) == 1
 
 
+def test_a_button_that_was_pressed_after_the_session_ended_can_be_pressed(guarded: Flask) -> None:
+    browser = guarded.test_client()
+    page = "/inbox/quarantine/1/release"
+
+    ended = browser.post(page, headers=OWN)
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', ended.text))
+    asked = browser.post("/inbox/login", data={**hidden, "key": make_key(guarded, "read", "write")}, headers=OWN)
+
+    assert hidden == {"next": page, "unsent": "1"}
+    assert (ended.status_code, asked.status_code) == (403, 200)
+    assert re.findall(r'<form [^>]*action="([^"]+)"', asked.text)[-1] == "../inbox/quarantine/1/release"
+
+
 def test_a_form_that_was_sent_after_the_session_ended_is_kept(
     guarded: Flask, log_in: LogIn, new_lead: NewLead, client: FlaskClient
 ) -> None:

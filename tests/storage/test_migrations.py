@@ -1,6 +1,7 @@
 """The command flask db, and the migrations it runs."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import alembic.command
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from conftest import MakeApp, body
 from leadapi import create_app, storage
@@ -78,6 +79,23 @@ def test_upgrade_makes_the_schema_and_says_so(make_app: MakeApp, empty_database_
     assert first.stdout.splitlines()[-1].startswith("Migrated from None to ")
     assert second.stdout.splitlines()[-1].startswith("The schema is at ")
     assert after.stdout.splitlines()[-1].endswith(" (newest)")
+
+
+def test_an_upgrade_that_is_interrupted_goes_on(make_app: MakeApp, empty_database_url: str) -> None:
+    app = make_app(DATABASE_URL=empty_database_url, AUTO_MIGRATE="off")
+
+    def interrupt(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip().startswith("CREATE TABLE"):
+            event.remove(db.engine, "before_cursor_execute", interrupt)
+            signal.raise_signal(signal.SIGINT)
+
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", interrupt)
+        first = app.test_cli_runner().invoke(args=["db", "upgrade"])
+    second = app.test_cli_runner().invoke(args=["db", "upgrade"])
+
+    assert (first.exit_code, second.exit_code) == (130, 0), first.output
+    assert "Interrupted. Run the command again." in first.output
 
 
 def test_check_fails_until_the_schema_is_current(make_app: MakeApp, empty_database_url: str) -> None:

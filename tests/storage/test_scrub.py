@@ -3,11 +3,12 @@
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import make_url, text
+from sqlalchemy import Connection, event, make_url, text
 
 from conftest import MARKER, NewLead, StoredLead, body
 from leadapi.storage import db
@@ -120,6 +121,21 @@ def test_a_reader_of_the_old_content_is_told(app: Flask, stored_lead: StoredLead
     assert "Run the command again" in early.output
     assert late.exit_code == 0
     assert holding(database_url, "gone") == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_an_interruption_is_told(app: Flask) -> None:
+    def interrupt(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        driver: Any = connection.connection.driver_connection
+        # While SQLite runs the statement.
+        driver.set_trace_callback((lambda _: driver.interrupt()) if statement == "VACUUM" else None)
+
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", interrupt)
+    result = app.test_cli_runner().invoke(args=["db", "scrub"])
+
+    assert result.exit_code == 130
+    assert "Interrupted. The file is as it was before. Run the command again." in result.output
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])

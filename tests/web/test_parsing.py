@@ -131,3 +131,15 @@ def test_every_unknown_field_is_named(client: FlaskClient, new_lead: NewLead) ->
 
     for names, response in answers.items():
         assert (response.status_code, sorted(body(response)["errors"])) == (422, names.split())
+
+
+@pytest.mark.one_database
+def test_bytes_in_a_query_that_are_no_text_stop_nothing(client: FlaskClient, new_lead: NewLead) -> None:
+    environ = {"QUERY_STRING": "q=\xff"}
+
+    searched = client.get("/leads", environ_overrides=environ)
+    captured = client.post("/leads", data=new_lead(), environ_overrides=environ)
+    refused = client.post("/leads", json=new_lead(), environ_overrides=environ)
+    shown = client.get("/inbox", environ_overrides=environ)
+
+    assert [each.status_code for each in (searched, captured, refused, shown)] == [200, 201, 422, 200]
