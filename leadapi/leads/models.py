@@ -27,7 +27,13 @@ class Lead(Base):
         Index(None, "status", "id"),
         Index(None, "created_at", "id"),
         # The time of the last change as clients see it.
-        Index("ix_leads_changed_at_id", text("coalesce(updated_at, created_at)"), "id"),
+        Index(
+            "ix_leads_changed_at_id",
+            text("coalesce(updated_at, created_at)"),
+            "id",
+            # PostgreSQL reads an index alone only if it has all columns that the statement names.
+            postgresql_include=["updated_at", "created_at"],
+        ),
         # SQLite must not reuse an id either, so that a link to an erased lead never shows another lead.
         {"sqlite_autoincrement": True},
     )
