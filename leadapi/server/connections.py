@@ -8,7 +8,6 @@ from waitress.channel import HTTPChannel
 
 from leadapi.server.framing import Parser
 from leadapi.server.responses import Task
-from leadapi.server.turns import Turn
 
 # A client has so long to send a request, and a second more for each so many bytes of its body. While it takes a
 # response, it may pause so long.
@@ -48,11 +47,7 @@ class Channel(HTTPChannel):
         self.is_refusing = request.is_refused
         if not self.server.accepting and len(self.requests) == 1:
             request.headers["CONNECTION"] = "close"
-        request.turn = Turn()
-        try:
-            super().service()
-        finally:
-            request.turn.end()
+        super().service()
 
     def handle_close(self) -> None:
         """Close the connection, after a refusal not before the client does (lingering close).

@@ -1,24 +1,75 @@
-"""Hands requests to threads."""
+"""Decides when a thread answers a request.
+
+SQLite runs inside this process, and threads that compete for the interpreter lock are slower than one thread.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
 
 from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
+# A request that takes longer no longer counts as one of those that run at the same time.
+PATIENCE_SECONDS = 0.002
 # The liveness probe. It touches nothing, so it must not wait for requests that do.
 PROBE = "/health"
 
+logger = logging.getLogger(__name__)
+
 
 class Dispatcher:
-    """Hands requests to the threads of waitress, and liveness probes to a thread of their own.
+    """Hands requests to threads. A thread that has answered one takes the next itself, without waking another.
 
-    While a database hangs, all other threads may wait for it for seconds.
+    :param probes: answers liveness probes: while a database hangs, all other threads may wait for it for seconds.
+    :param threads: the number of threads.
+    :param at_once: how many requests run at the same time. One that has run for long does not count.
     """
 
-    def __init__(self, threads: ThreadedTaskDispatcher) -> None:
-        self._threads = threads
-        self._probes = ThreadedTaskDispatcher()
-        self._probes.set_thread_count(1)
+    def __init__(self, probes: ThreadedTaskDispatcher, *, threads: int, at_once: int) -> None:
+        self._probes = probes
+        self._at_once = at_once
+        self._waiting: deque[HTTPChannel] = deque()
+        # When the request of each busy thread began.
+        self._began: dict[int, float] = {}
+        self._idle = threading.Condition()
+        for number in range(threads):
+            threading.Thread(target=self._answer, args=(number,), daemon=True).start()
 
     def add_task(self, channel: HTTPChannel) -> None:
         """Let a thread answer the oldest request of the connection."""
-        is_probe = channel.requests[0].path == PROBE
-        (self._probes if is_probe else self._threads).add_task(channel)
+        if channel.requests[0].path == PROBE:
+            self._probes.add_task(channel)
+            return
+        with self._idle:
+            self._waiting.append(channel)
+        self.relieve()
+
+    def relieve(self) -> bool:
+        """Wake a thread if a request is waiting and may run.
+
+        :return: whether a request is waiting, so that the caller has to ask again after `PATIENCE_SECONDS`.
+        """
+        with self._idle:
+            if self._next_may_run():
+                self._idle.notify()
+            return bool(self._waiting)
+
+    def _next_may_run(self) -> bool:
+        held_up = time.monotonic() - PATIENCE_SECONDS
+        running = [began for began in self._began.values() if began > held_up]
+        return bool(self._waiting) and len(running) < self._at_once
+
+    def _answer(self, number: int) -> None:
+        while True:
+            with self._idle:
+                self._began.pop(number, None)
+                self._idle.wait_for(self._next_may_run)
+                channel = self._waiting.popleft()
+                self._began[number] = time.monotonic()
+            try:
+                channel.service()
+            except Exception:
+                # The thread has to go on with other requests.
+                logger.exception("request.aborted")

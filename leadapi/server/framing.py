@@ -7,8 +7,6 @@ from typing import Any
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
-from leadapi.server.turns import Turn
-
 # The limit of the chunk sizes in a chunked body. Decoding one-byte chunks of this limit takes about 0.1 s.
 OVERHEAD_BYTES = 2**18
 # The Host header (RFC 9112, 3.2): an address in brackets or a name (RFC 3986, 3.2.2), and a port.
@@ -18,7 +16,6 @@ HOST = re.compile(r"(\[[0-9a-f:.]+\]|([\w.~!$&'()*+;=-]|%[0-9a-f]{2})+)(:[0-9]{0
 class Parser(HTTPRequestParser):
     """The parser of waitress, with more reasons to refuse a request. Each connection has one for each request."""
 
-    turn: Turn
     # Empty until the request line is read, which a malformed request does not have.
     path = ""
     body_bytes_received: int

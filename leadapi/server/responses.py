@@ -19,9 +19,8 @@ class Task(WSGITask):
         return head
 
     def write(self, data: bytes) -> None:
-        """Send a response of one piece in one packet. A longer one may wait for its client, so its turn ends."""
+        """Send a response of one piece in one packet."""
         if self.wrote_header or not self.has_body or self.content_length != len(data):
-            self.request.turn.end()
             super().write(data)
         else:
             self.channel.write_soon(self.build_response_header() + data)

@@ -5,7 +5,6 @@ supervises the processes. See .github/decisions/0001-waitress-inside-gunicorn.md
 """
 
 import os
-import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -15,9 +14,8 @@ from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
 from leadapi.server.connections import Channel
-from leadapi.server.dispatcher import Dispatcher
+from leadapi.server.dispatcher import PATIENCE_SECONDS, Dispatcher
 from leadapi.server.framing import OVERHEAD_BYTES
-from leadapi.server.turns import Turn
 
 # A stopping worker waits so long for requests on idle connections.
 STOPPING_SECONDS = 2.0
@@ -32,7 +30,6 @@ class WaitressWorker(Worker):
 
     def run(self) -> None:
         """Serve until told to stop, then finish the requests in progress."""
-        Turn.semaphore = threading.BoundedSemaphore(self.wsgi.config["THREADS_AT_ONCE"])
         self.next_check = 0.0
         self.channels: dict[int, Any] = {}
         create_server(
@@ -40,7 +37,7 @@ class WaitressWorker(Worker):
             map=self.channels,
             sockets=[listener.sock for listener in self.sockets],
             backlog=self.cfg.backlog,
-            threads=self.cfg.threads,
+            threads=1,
             connection_limit=self.cfg.worker_connections,
             max_request_header_size=HEAD_BYTES,
             max_request_body_size=self.wsgi.config["MAX_CONTENT_LENGTH"] + OVERHEAD_BYTES,
@@ -50,9 +47,12 @@ class WaitressWorker(Worker):
             ident=None,
         )
         servers = [server for server in self.channels.values() if isinstance(server, BaseWSGIServer)]
+        self.dispatcher = Dispatcher(
+            servers[0].task_dispatcher, threads=self.cfg.threads, at_once=self.wsgi.config["THREADS_AT_ONCE"]
+        )
         for server in servers:
             server.channel_class = Channel
-            server.task_dispatcher = Dispatcher(server.task_dispatcher)
+            server.task_dispatcher = self.dispatcher
         while self.alive and self.ppid == os.getppid():
             self.handle_events(1.0, self.cfg.keepalive)
         self.finish(servers)
@@ -67,7 +67,8 @@ class WaitressWorker(Worker):
 
     def handle_events(self, seconds: float, idle_seconds: float) -> None:
         """Wait for events and handle them. Once in so many seconds, send the heartbeat and check the deadlines."""
-        wasyncore.loop(seconds, use_poll=True, map=self.channels, count=1)
+        pause = PATIENCE_SECONDS if self.dispatcher.relieve() else seconds
+        wasyncore.loop(pause, use_poll=True, map=self.channels, count=1)
         if time.monotonic() < self.next_check:
             return
         self.next_check = time.monotonic() + seconds
