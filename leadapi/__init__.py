@@ -48,7 +48,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     # Otherwise Werkzeug redirects /leads//1 to /leads/1.
     app.url_map.merge_slashes = False
     rest = api.init_app(app, settings)
-    # Every request passes through these from top to bottom.
+    # Hooks run in this order. `proxies` and `headers` wrap the application, so they run before all hooks.
     logs.init_app(app, settings)
     request_metrics.init_app(app, settings)
     proxies.init_app(app, settings)

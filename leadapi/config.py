@@ -89,8 +89,8 @@ class Settings:
     warnings: tuple[str, ...] = ()
 
     @property
-    def measures(self) -> bool:
-        """Whether somebody may ask for metrics."""
+    def has_metrics(self) -> bool:
+        """Whether METRICS or METRICS_PORT is set."""
         return self.metrics or self.metrics_port > 0
 
     @property

@@ -11,7 +11,7 @@ from leadapi.config_fields import NONE, WholeNumber
 # How far a lead can have come. The statuses stand here because a setting names them.
 STATUSES = ["new", "contacted", "qualified", "converted", "lost"]
 # A hundred years.
-MOST_DAYS = 36500
+MAX_DAYS = 36500
 
 
 class OptionalHour(WholeNumber):
@@ -43,7 +43,7 @@ class Ages(fields.Field[tuple[tuple[str, timedelta], ...]]):
         ages = {}
         for part in value.split(","):
             found = re.fullmatch(r"([a-z]+):([0-9]{1,5})d", part.strip())
-            if not found or found[1] not in STATUSES or found[1] in ages or not 1 <= int(found[2]) <= MOST_DAYS:
+            if not found or found[1] not in STATUSES or found[1] in ages or not 1 <= int(found[2]) <= MAX_DAYS:
                 raise self.make_error("invalid")
             ages[found[1]] = timedelta(days=int(found[2]))
         return tuple(ages.items())

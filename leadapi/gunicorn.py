@@ -49,7 +49,7 @@ control_socket_disable = True
 # Keep the heartbeat file in memory, because a slow disk would delay heartbeats.
 worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
 
-if _settings.measures:
+if _settings.has_metrics:
     # Before the application is built, which imports prometheus_client.
     share_metrics(tempfile.mkdtemp(prefix="leadapi-metrics-", dir=worker_tmp_dir))
 
@@ -86,7 +86,7 @@ def post_worker_init(worker: Any) -> None:
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Forget the threads and connections of a worker that has ended. What it counted is kept."""
-    if _settings.measures:
+    if _settings.has_metrics:
         from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # see share_metrics
 
         mark_process_dead(worker.pid)
@@ -94,7 +94,7 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 def on_exit(_server: Any) -> None:
     """Remove the folder of the metrics."""
-    if _settings.measures:
+    if _settings.has_metrics:
         shutil.rmtree(str(metrics_folder()), ignore_errors=True)
 
 

@@ -94,4 +94,4 @@ def test_metrics_have_a_port_of_their_own() -> None:
         config.load({"PORT": "9100", "METRICS_PORT": "9100"})
 
     assert "METRICS_PORT must not be PORT." in refused.value.message
-    assert config.load({"METRICS_PORT": "9100"}).measures
+    assert config.load({"METRICS_PORT": "9100"}).has_metrics

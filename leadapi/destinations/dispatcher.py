@@ -16,7 +16,6 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from flask import Flask
-from sqlalchemy.exc import DBAPIError
 
 from leadapi import storage
 from leadapi.config import Settings
@@ -29,7 +28,7 @@ from leadapi.storage import schema
 
 # Kinds that send several messages as one, how many at most, and how long they wait for more.
 COLLECTING = service.EMAIL
-MOST_COLLECTED = 50
+MAX_COLLECTED = 50
 COLLECTING_TIME = timedelta(seconds=2)
 PAUSE = timedelta(seconds=60)
 # How long a stopping dispatcher waits for the attempts that are running.
@@ -102,15 +101,15 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to deliver, in threads of its own."""
-        self._companions = [make() for make in self._app.extensions["beside_dispatcher"]]
-        for thread in (self._thread, *self._companions):
+        self._background_threads = [make() for make in self._app.extensions["background_threads"]]
+        for thread in (self._thread, *self._background_threads):
             thread.start()
 
     def stop(self) -> None:
         """Start no more attempts, wait a moment for those that are running, and hand back their leases."""
         self._is_stopping.set()
         self.news.set()
-        for companion in self._companions:
+        for companion in self._background_threads:
             companion.stop()
         self._thread.join()
 
@@ -132,7 +131,7 @@ class Dispatcher:
             with self._app.app_context():
                 rest = self._pass()
         except Exception as exc:
-            is_down = isinstance(exc, storage.UNAVAILABLE) or (isinstance(exc, DBAPIError) and schema.lacks_schema(exc))
+            is_down = schema.is_outage(exc)
             if not is_down:
                 # If the database refuses an outcome, it would refuse it again. The leases end by themselves.
                 self._unrecorded.clear()
@@ -167,7 +166,7 @@ class Dispatcher:
         )
         if (self._unrecorded or shares) and (claimed := self._write(ready, shares, now)):
             self._begin(claimed)
-        self._keep_house()
+        self._continue_purge()
         if sum(shares.values()) == self._pace.most_per_pass:
             return 0.0
         waits = [(_ready_at(row) - now).total_seconds() for row in due if row.id not in ready]
@@ -180,11 +179,11 @@ class Dispatcher:
         claimed = []
         # A transaction with a patience of its own does not open the breaker, so requests still wait for the lock. If it
         # is lost, the deliveries are attempted again.
-        with storage.write(patience=PATIENCE_SECONDS, may_be_lost=True) as tx:
+        with storage.write(patience=PATIENCE_SECONDS, asynchronous=True) as tx:
             disabled = outcomes.record(tx, self._unrecorded)
             for destination_id, share in shares.items():
                 row = ready[destination_id]
-                most, idle_since = (MOST_COLLECTED, now - PAUSE) if row.kind == COLLECTING else (share, None)
+                most, idle_since = (MAX_COLLECTED, now - PAUSE) if row.kind == COLLECTING else (share, None)
                 if claims := leases.claim(tx, destination_id, now, most=most, idle_since=idle_since):
                     claimed.append((row, claims))
         self._unrecorded.clear()
@@ -252,7 +251,7 @@ class Dispatcher:
                     if self._count and attempt.outcome:
                         self._count(outcomes.name_of(attempt.outcome, attempt.claim.attempts))
 
-    def _keep_house(self) -> None:
+    def _continue_purge(self) -> None:
         """Make one step of the retention, if it is time for it."""
         if time.monotonic() < self._next_purge:
             return

@@ -17,7 +17,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Deliver in this process from its first committed request on, if its server has not called `start` before."""
     app.extensions["dispatcher"] = None
     # Other features add what makes a thread with `start` and `stop`, to run wherever a dispatcher runs.
-    app.extensions["beside_dispatcher"] = []
+    app.extensions["background_threads"] = []
     app.extensions["dispatcher_lock"] = threading.Lock()
     if settings.delivery == "embedded":
         app.extensions["after_commit"] = partial(_start_if_serving, app)
@@ -47,4 +47,4 @@ def _start_if_serving(app: Flask) -> None:
     if "SERVER_SOFTWARE" in request.environ:
         start(app)
     else:
-        app.extensions["after_commit"] = threading.Event().set
+        app.extensions["after_commit"] = lambda: None

@@ -20,7 +20,7 @@ RETRY_SECONDS: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 36000)
 JITTER = 0.2
 # A receiver that is too busy gets at least this pause, and at most the longest that it may ask for.
 BUSY_SECONDS = 60.0
-MOST_RETRY_AFTER_SECONDS = 24 * 3600
+MAX_RETRY_AFTER_SECONDS = 24 * 3600
 # A destination of which every attempt failed for so long is disabled.
 FAILING_TIME = timedelta(days=5)
 
@@ -102,20 +102,23 @@ def retry_seconds(outcome: Outcome, attempts: int) -> float | None:
 
     :param attempts: how many there were.
     """
-    if outcome.is_final or attempts > len(RETRY_SECONDS):
+    if _is_last(outcome, attempts):
         return None
     seconds = RETRY_SECONDS[attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
     if outcome.error == TIMEOUT or outcome.status == 429:
         seconds = max(seconds, BUSY_SECONDS)
-    return max(seconds, min(outcome.retry_after or 0, MOST_RETRY_AFTER_SECONDS))
+    return max(seconds, min(outcome.retry_after or 0, MAX_RETRY_AFTER_SECONDS))
 
 
 def name_of(outcome: Outcome, attempts: int) -> str:
     """Which of `OUTCOMES` it is."""
     if outcome.error is None:
         return DELIVERED
-    is_last = outcome.disables != AUTH and retry_seconds(outcome, attempts) is None
-    return FAILED if is_last else RETRIED
+    return FAILED if outcome.disables != AUTH and _is_last(outcome, attempts) else RETRIED
+
+
+def _is_last(outcome: Outcome, attempts: int) -> bool:
+    return outcome.is_final or attempts > len(RETRY_SECONDS)
 
 
 def log_failure(attempt: Attempt) -> None:

@@ -97,7 +97,7 @@ _last = (
     .limit(1)
 )
 
-# A due delivery has its event, because erasures and `events.MOST_REPEATED` cancel the deliveries of what they delete.
+# A due delivery has its event, because erasures and `events.MAX_REPEATED` cancel the deliveries of what they delete.
 _due_leads = (
     select(events.events.c.lead_id)
     .join(deliveries, deliveries.c.event_id == events.events.c.id)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select,
 
 from leadapi import storage
 from leadapi.destinations.models import CANCELLED, Destination
-from leadapi.destinations.outcomes import MOST_RETRY_AFTER_SECONDS
+from leadapi.destinations.outcomes import MAX_RETRY_AFTER_SECONDS
 from leadapi.destinations.queue import deliveries, is_due, of_destination
 from leadapi.events import service as events
 
@@ -16,7 +16,7 @@ KEPT = timedelta(days=30)
 # How many deliveries a transaction deletes. On SQLite, captures wait for it.
 DELETED_AT_ONCE = 500
 # The longest pause between two attempts.
-LONGEST = timedelta(seconds=MOST_RETRY_AFTER_SECONDS)
+LONGEST = timedelta(seconds=MAX_RETRY_AFTER_SECONDS)
 # How far the clock of another host may be ahead.
 SKEW = timedelta(minutes=1)
 

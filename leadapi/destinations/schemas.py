@@ -18,8 +18,8 @@ from leadapi.web.fields import (
 )
 
 STATES = [models.DUE, models.DELIVERED, models.FAILED, models.CANCELLED]
-MOST_SOURCES = 100
-LONGEST_URL = 2000
+MAX_SOURCES = 100
+MAX_URL_LENGTH = 2000
 
 
 class Kind(Choice):
@@ -77,7 +77,7 @@ class Headers(fields.Field[Any]):
     valued = re.compile(r"[!-~]([\t -~]*[!-~])?")
     default_error_messages = {
         "invalid": "Must be an object.",
-        "many": f"Has more than {service.MOST_HEADERS} headers.",
+        "many": f"Has more than {service.MAX_HEADERS} headers.",
         "name": "This is not the name of a header.",
         "reserved": "The service sets this header itself.",
         "value": f"Must be a string of 1 to {longest} printable ASCII characters, without spaces around it.",
@@ -86,7 +86,7 @@ class Headers(fields.Field[Any]):
     def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
         self.removable = removable
         # One change can remove as many as there can be, and add as many.
-        self.most = service.MOST_HEADERS * (2 if removable else 1)
+        self.most = service.MAX_HEADERS * (2 if removable else 1)
         # JSON Schema has no flags.
         reserved = "|".join(map(_in_any_case, self.reserved))
         self.json_schema = {
@@ -134,7 +134,7 @@ def _sources() -> fields.Field[Any]:
     return fields.List(
         Line(100),
         allow_none=True,
-        validate=validate.Length(1, MOST_SOURCES),
+        validate=validate.Length(1, MAX_SOURCES),
         metadata={"description": "Only events of leads from these sources; null for all."},
     )
 
@@ -144,7 +144,7 @@ class NewDestinationSchema(BodySchema):
 
     kind = Kind(required=True)
     url = Line(
-        LONGEST_URL,
+        MAX_URL_LENGTH,
         required=True,
         metadata={"description": "A webhook's `https://…`; `mailto:` and addresses; an Apprise URL of a chat."},
     )
@@ -160,7 +160,7 @@ class DestinationChangesSchema(BodySchema):
 
     media_types = ("application/json", "application/merge-patch+json")
 
-    url = Line(LONGEST_URL)
+    url = Line(MAX_URL_LENGTH)
     events = _events()
     sources = _sources()
     description = Line(500, allow_none=True)

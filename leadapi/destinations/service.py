@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 
 from leadapi import storage
 from leadapi.config import Settings
-from leadapi.destinations import chat, email, inspection, outcomes, queue, retention, webhook
+from leadapi.destinations import chat, email, queue, retention, webhook
 from leadapi.destinations.errors import (
     DestinationDisabled,
     DestinationFixed,
@@ -19,10 +19,15 @@ from leadapi.destinations.errors import (
     HeadersRefused,
     SecretMissing,
 )
+from leadapi.destinations.inspection import backlog as backlog  # noqa: PLC0414  # metrics and the doctor ask for it
+from leadapi.destinations.inspection import kinds_in_use as kinds_in_use  # noqa: PLC0414  # the doctor asks for it
+from leadapi.destinations.inspection import neglected as neglected  # noqa: PLC0414  # the doctor asks for it
 from leadapi.destinations.kinds import Kind
 from leadapi.destinations.models import Destination
+from leadapi.destinations.outcomes import OUTCOMES as OUTCOMES  # noqa: PLC0414  # metrics count them
 from leadapi.destinations.queue import DeliveryPage
 from leadapi.destinations.queue import find_due_leads as find_due_leads  # noqa: PLC0414  # the retention asks for it
+from leadapi.destinations.queue import list_deliveries_of_lead as list_deliveries_of_lead  # noqa: PLC0414  # the inbox shows them
 from leadapi.destinations.representations import DestinationPage, ShownDestination, shown
 from leadapi.events import service as events
 from leadapi.leads import service as leads
@@ -33,13 +38,10 @@ KINDS: Mapping[str, Kind] = {WEBHOOK: webhook, EMAIL: email, CHAT: chat}
 # The types of events that a destination can ask for; the last one means all of them.
 EVENTS = (events.CREATED, events.REPEATED, events.UPDATED, events.ERASED, events.NOTED, "lead.*")
 DEFAULT_EVENTS = (events.CREATED, events.REPEATED)
-MOST_HEADERS = 10
+MAX_HEADERS = 10
 # How long the secret before a rotation signs along.
 ROTATION_TIME = timedelta(hours=24)
 SECRET_BYTES = 32
-# For features that watch deliveries.
-OUTCOMES, backlog = outcomes.OUTCOMES, inspection.backlog
-kinds_in_use, neglected = inspection.kinds_in_use, inspection.neglected
 
 _destinations = Destination.metadata.tables["destinations"]
 _this = _destinations.c.id == bindparam("destination_id")
@@ -232,8 +234,8 @@ def _merged(stored: str, changes: Mapping[str, str | None] | None, kind: str) ->
     headers |= {name: value for name, value in (changes or {}).items() if value is not None}
     if headers and kind != WEBHOOK:
         raise HeadersRefused("Only a webhook has headers.")
-    if len(headers) > MOST_HEADERS:
-        raise HeadersRefused(f"A webhook has at most {MOST_HEADERS} headers of its own.")
+    if len(headers) > MAX_HEADERS:
+        raise HeadersRefused(f"A webhook has at most {MAX_HEADERS} headers of its own.")
     return _json(headers)
 
 

@@ -9,7 +9,7 @@ from leadapi.storage import Base, Identity, UTCDateTime
 
 
 class Event(Base):
-    """Something that happened to a lead. Rows are never updated; only erasures and service.MOST_REPEATED delete any."""
+    """Something that happened to a lead. Rows are never updated; only erasures and service.MAX_REPEATED delete any."""
 
     __tablename__ = "events"
     __table_args__ = (
@@ -27,5 +27,5 @@ class Event(Base):
     actor: Mapped[str | None] = mapped_column(String(40))
     # JSON, as the API shows it.
     data: Mapped[str] = mapped_column(Text)
-    # Whether destinations are told of it: see migrations/delivery_triggers.py. Those of an import are not.
+    # Whether destinations are told of it: see migrations/delivery_triggers.py. Those of an import only with --notify.
     announced: Mapped[bool] = mapped_column(server_default=text("true"))

@@ -21,7 +21,7 @@ NOTED = "lead.noted"
 TEST = "lead.test"
 NO_LEAD = 0
 # Anybody may repeat a lead, as often as the rate limit lets them. Each lead keeps so many of these events.
-MOST_REPEATED = 1000
+MAX_REPEATED = 1000
 
 events = Event.metadata.tables["events"]
 
@@ -32,7 +32,7 @@ _delete_tests = delete(events).where(events.c.id.in_(bindparam("ids", expanding=
 _of_leads = events.c.lead_id.in_(bindparam("lead_ids", expanding=True))
 _delete = delete(events).where(_of_leads)
 # The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
-_many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MOST_REPEATED)
+_many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MAX_REPEATED)
 _ranks = (
     select(
         events.c.id,
@@ -41,7 +41,7 @@ _ranks = (
     .where(_of_leads, events.c.type == REPEATED)
     .subquery()
 )
-_prune = delete(events).where(events.c.id.in_(select(_ranks.c.id).where(_ranks.c.rank > MOST_REPEATED)))
+_prune = delete(events).where(events.c.id.in_(select(_ranks.c.id).where(_ranks.c.rank > MAX_REPEATED)))
 # The ids of the events of a lead, as part of another statement.
 of_lead = select(events.c.id).where(events.c.lead_id == bindparam("lead_id"))
 _count = select(func.count()).select_from(events).where(events.c.lead_id == bindparam("lead_id"))
@@ -113,7 +113,7 @@ class EventPage:
 def record(tx: Connection, happened: Sequence[NewEvent]) -> None:
     """Write events in this order, as part of the transaction `tx`.
 
-    Of the `REPEATED` events of each lead, the oldest beyond `MOST_REPEATED` are deleted. The caller has locked these
+    Of the `REPEATED` events of each lead, the oldest beyond `MAX_REPEATED` are deleted. The caller has locked these
     leads.
     """
     if not happened:

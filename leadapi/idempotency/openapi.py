@@ -20,7 +20,7 @@ REPLAYED = {
 
 
 def describe(document: Document) -> None:
-    """Describe the header for each operation with the decorator `once`."""
+    """Describe the header for each operation with the decorator `idempotent`."""
     headers = {"Idempotent-Replayed": REPLAYED}
     document.describe_problem(409, headers={"Retry-After": {**RETRY_AFTER, "required": False}, **headers})
 

@@ -17,7 +17,7 @@ from leadapi.idempotency.models import IdempotencyLead, IdempotencyRecord
 
 # One new key in eight purges up to 50 expired answers, so the table shrinks.
 PURGE_ONE_IN = 8
-MOST_PURGED = 50
+MAX_PURGED = 50
 # PostgreSQL's lock_not_available: the first request with the key has held its row for longer than lock_timeout.
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -42,7 +42,7 @@ _link = insert(_leads)
 _expired = select(_records.c.key_hash).where(_records.c.expires_at <= bindparam("now"))
 _purge = delete(_records).where(
     _records.c.key_hash.in_(
-        _expired.order_by(_records.c.expires_at).limit(MOST_PURGED).with_for_update(skip_locked=True)
+        _expired.order_by(_records.c.expires_at).limit(MAX_PURGED).with_for_update(skip_locked=True)
     )
 )
 _erased: BindParameter[Any] = bindparam("lead_ids", expanding=True)
@@ -124,7 +124,7 @@ def reassign_records(tx: Connection, before: int, after: int) -> None:
 
 
 def _claim_key(tx: Connection, claim: Mapping[str, str | int]) -> bool:
-    """Whether this request is the first one with its key."""
+    """Reserve the key for this request; return False if a valid answer is stored under it."""
     try:
         claimed = tx.execute(_claim, claim).one_or_none()
     except OperationalError as exc:

@@ -24,7 +24,7 @@ COOKIE = "leadapi"
 OPEN_ENDPOINTS = {"inbox.show_asset", "inbox.access.show_login", "inbox.access.log_in", "inbox.access.log_out"}
 # The pages that a login may lead to.
 OWN_PAGE = re.compile(r"/inbox(?:/[A-Za-z0-9]+)*(?:\?[!-~]*)?")
-LONGEST_PAGE = 2000
+MAX_PAGE_LENGTH = 2000
 # The fields of the login itself. The others are those of a form that was sent without a valid session.
 LOGIN_FIELDS = {"key", "next", "unsent"}
 # The parts of a key that people copy along.
@@ -133,7 +133,7 @@ def _page_to_return_to() -> str:
 
 def _own_page(page: str) -> str:
     """The page, if a login may lead to it, or an empty text."""
-    return page if len(page) <= LONGEST_PAGE and OWN_PAGE.fullmatch(page) else ""
+    return page if len(page) <= MAX_PAGE_LENGTH and OWN_PAGE.fullmatch(page) else ""
 
 
 def _may_change() -> bool:

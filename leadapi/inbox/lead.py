@@ -9,7 +9,7 @@ from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
 from leadapi.config_retention import STATUSES
-from leadapi.destinations import queue
+from leadapi.destinations import service as destinations
 from leadapi.inbox import notices, timeline
 from leadapi.inbox.access import require
 from leadapi.inbox.reading import place, read_form
@@ -113,7 +113,7 @@ def _page(lead_id: int, *, seen: int | None = None, saved: str = "", **values: A
         meanwhile=None if seen is None else history.since(seen),
         moved=_last_move(history) if "status" in saved.split("-") else None,
         noted="note" in saved.split("-"),
-        deliveries=queue.list_deliveries_of_lead(lead_id, limit=DELIVERIES),
+        deliveries=destinations.list_deliveries_of_lead(lead_id, limit=DELIVERIES),
         mail=_mail(lead),
         **values,
     )

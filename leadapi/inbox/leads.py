@@ -21,7 +21,7 @@ from leadapi.leads.transfer.downloads import download
 # How the list is read, whatever the URL says.
 PAGE = {"limit": "50", "offset": "0", "sort": "-id"}
 # Wider than any line on a screen.
-LONGEST_LINE = 300
+MAX_LINE_LENGTH = 300
 # How much of a line is shown before a word that was searched.
 CHARACTERS_BEFORE = 40
 
@@ -44,7 +44,9 @@ def show_list() -> Response:
     chosen = filters()
     page = service.list_leads(**args)
     found = [orjson.loads(json) for json in page.items]
-    visit = visits.look(max((lead["id"] for lead in found), default=0), at_all=not chosen and "after" not in args)
+    visit = visits.look(
+        max((lead["id"] for lead in found), default=0), is_first_page=not chosen and "after" not in args
+    )
     counts = dict.fromkeys(STATUSES, 0) | dict(count_leads(by="status", zone=ZoneInfo("UTC")).items)
     words = normalize(chosen.get("q", "")).split()
     response = make_response(
@@ -90,8 +92,8 @@ def _line(message: str, words: list[str]) -> str:
         if found:
             # Some characters are several after normalisation. Then the place of the word is unknown.
             start = max(0, min(found) - CHARACTERS_BEFORE) if len(text) == len(line) else 0
-            return ("… " if start else "") + line[start : start + LONGEST_LINE]
-    return lines[0][:LONGEST_LINE] if lines else ""
+            return ("… " if start else "") + line[start : start + MAX_LINE_LENGTH]
+    return lines[0][:MAX_LINE_LENGTH] if lines else ""
 
 
 def _first_steps() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from leadapi.inbox.rendering import day, render
 from leadapi.inbox.schemas import PERIODS, NumbersQuerySchema
 from leadapi.leads.stats import service
 
-MOST_SOURCES = 10
+MAX_SOURCES = 10
 MONTH = 30
 # Areas of the IANA database. The other zones are old names, and offsets without a place.
 AREAS = ("Africa/", "America/", "Antarctica/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
@@ -46,8 +46,8 @@ def show_numbers() -> str:
         total=sum(by_status.values()),
         by_status=by_status,
         closed=by_status["converted"] + by_status["lost"],
-        by_source=by_source[:MOST_SOURCES],
-        other_sources=[number for _, number in by_source[MOST_SOURCES:]],
+        by_source=by_source[:MAX_SOURCES],
+        other_sources=[number for _, number in by_source[MAX_SOURCES:]],
     )
 
 

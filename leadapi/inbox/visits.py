@@ -36,18 +36,18 @@ class Visit:
         cookies.write(response, COOKIE, value, KEPT)
 
 
-def look(newest: int, *, at_all: bool) -> Visit | None:
+def look(newest: int, *, is_first_page: bool) -> Visit | None:
     """The visit that this request belongs to; None before the first look at all leads.
 
     :param newest: the largest id on the page.
-    :param at_all: whether the page is the first one of all leads. On other pages nothing new is seen.
+    :param is_first_page: whether the page is the first one of all leads. On other pages nothing new is seen.
     """
     now = int(storage.now().timestamp())
     found = _shape.fullmatch(cookies.read(COOKIE))
-    if not found and not at_all:
+    if not found and not is_first_page:
         return None
     # The first visit marks nothing, because everything would be new.
     visit = Visit(*map(int, found.groups())) if found else Visit(newest, newest, now)
     if now - visit.at > PAUSE.total_seconds():
         visit = replace(visit, base=visit.latest)
-    return replace(visit, latest=max(visit.latest, newest) if at_all else visit.latest, at=now)
+    return replace(visit, latest=max(visit.latest, newest) if is_first_page else visit.latest, at=now)

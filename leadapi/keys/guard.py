@@ -19,6 +19,7 @@ from leadapi.keys.ring import KeyRing
 from leadapi.keys.service import OPERATOR, Caller, StoredKey
 from leadapi.limits.policies import charging_failure
 from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
+from leadapi.web import forms
 from leadapi.web.openapi import Document, marks_of
 from leadapi.web.origins import SAFE_METHODS, is_from_own_page
 from leadapi.web.pages import PATH
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 def init_app(app: Flask, settings: Settings, document: Document) -> None:
     """Guard the operations. With AUTH=off, keys are not looked at, and only pages of other sites are refused.
 
-    Add other functions that need the caller before each request after this one.
+    Hooks that need the caller are registered after this one: Flask runs them in the order of registration.
     """
     openapi.describe(document, settings)
     if settings.auth:
@@ -112,7 +113,7 @@ class Guard:
             if text is None:
                 return None
             return self._keys.recall(text)
-        # Guessed keys cost the address before they cost a database read.
+        # A key that is not in the cache counts against the rate limit of the address before it costs a query.
         try:
             with charging_failure("api"):
                 return self._keys.identify(credential(environ) or "")
@@ -153,8 +154,7 @@ class Guard:
 def caller() -> Caller:
     """The sender of this request."""
     known: Caller = g.get("caller", OPERATOR)
-    # web.forms stores the form that it read in `g`.
-    return replace(known, is_visitor=True) if "form" in g else known
+    return replace(known, is_visitor=True) if forms.is_form() else known
 
 
 def credential(environ: dict[str, Any]) -> str | None:

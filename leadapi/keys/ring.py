@@ -10,7 +10,7 @@ from leadapi.keys.texts import KeyText, read_key
 
 # A query for each request would cost more than all other checks. A revoked key stays valid for this long.
 REMEMBERED_SECONDS = 5.0
-MOST_REMEMBERED = 1000
+MAX_REMEMBERED = 1000
 
 
 @dataclass
@@ -51,7 +51,7 @@ class KeyRing:
         return check_key(given, seen.key) if seen and time.monotonic() < seen.until else self._read(given)
 
     def take_due_use(self, key_id: str) -> bool:
-        """Whether the caller is to record the use of this key. At most one caller is, until the key is read again."""
+        """Return whether the use of this key must be recorded: True once for each time that the key is read."""
         seen = self._seen.get(key_id)
         if seen is None or not seen.use_is_due:
             return False
@@ -61,7 +61,7 @@ class KeyRing:
     def _read(self, given: KeyText) -> StoredKey:
         key = service.find_key(given.key_id)
         if key is not None:
-            if len(self._seen) >= MOST_REMEMBERED:
+            if len(self._seen) >= MAX_REMEMBERED:
                 self._seen.clear()
             self._seen[key.key_id] = _Seen(key, time.monotonic() + self._remembered_seconds, key.use_is_due)
         return check_key(given, key)

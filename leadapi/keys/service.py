@@ -62,14 +62,14 @@ class Caller:
 
     :param key_id: the id of the caller's API key; None without a key.
     :param scopes: some of SCOPES.
-    :param is_visitor: whether the request is an HTML form that a person sent.
-    :param is_silent: whether destinations are not told of what the caller does.
+    :param is_visitor: whether the request is an HTML form: its repeats are merged and never refused.
+    :param announces: whether destinations are told of what the caller does.
     """
 
     key_id: str | None
     scopes: frozenset[str]
     is_visitor: bool = False
-    is_silent: bool = False
+    announces: bool = True
 
     def may(self, scope: str) -> bool:
         """Whether the caller has a scope."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 # "Cognome").
 FIRST_NAME, NAME, LAST_NAME = "first_name", "name", "last_name"
 
-# Of a label, as much is read. The longest one below has half of it, and some characters stand for 18 others.
+# Longer labels are cut, which bounds the work of NFKD. The longest spelling below has half of it.
 MAX_LENGTH = 80
 
 SPELLINGS = {

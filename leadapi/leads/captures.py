@@ -30,8 +30,8 @@ IGNORE = "ignore-duplicates"
 
 # How often an insert is tried while other transactions erase the lead that has the address.
 ATTEMPTS = 5
-# An operator releases what a stranger sent: nobody is there who could correct a refused form, and the stored spelling
-# of an address stays. The operator sees the stored lead.
+# The caller of a release. Like a visitor's form, it is never refused for what is stored, and never replaces a stored
+# address. It has `read`, because the operator sees the stored lead.
 RELEASER = Caller(None, frozenset(["read"]), is_visitor=True)
 
 logger = logging.getLogger(__name__)
@@ -107,8 +107,8 @@ def release(item_id: int) -> Capture:
     """
     with storage.write() as tx:
         sent = quarantine.pop(tx, item_id)
-        new = NewLead(sent, left_out=sent.pop("left_out", {}))
-        (outcome,) = capture([new], by=RELEASER, on_repeat=MERGE, within=tx)
+        left_out = sent.pop("left_out", {})
+        (outcome,) = capture([NewLead(sent, left_out=left_out)], by=RELEASER, on_repeat=MERGE, within=tx)
         if outcome.lead:
             idempotency.reassign_records(tx, item_id, outcome.lead.id)
     return outcome
@@ -138,7 +138,7 @@ def _store(
         else:
             given = _given(new, by) if on_repeat == MERGE else {}
             try:
-                lead, difference = states.change(key, given, what_fits=by.is_visitor or not by.may("read"))
+                lead, difference = states.change(key, given, drop_excess=by.is_visitor or not by.may("read"))
             except TooManyAttributes as exc:
                 outcomes.append(Capture(None, refusal=exc))
                 continue
@@ -187,7 +187,7 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     :return: the inserted leads, by the key of the address.
     """
     rows = [_row(new, key, time) for key, new in new_leads.items()]
-    values: dict[str, Any] = {"time": time_text(time), "actor": by.key_id, "announced": not by.is_silent}
+    values: dict[str, Any] = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
     left_out = any(new.left_out for new in new_leads.values())
     values |= parameters(tx, queries.INSERTED, rows)
     if tx.dialect.name == "postgresql" and not left_out:
@@ -258,7 +258,7 @@ def _quarantine(tx: Connection, quarantined: Sequence[tuple[NewLead, str]], time
 
 
 def _event(type: str, lead_id: int, by: Caller, time: datetime, data: str) -> NewEvent:  # noqa: A002  # the column's name
-    return NewEvent(lead_id=lead_id, type=type, created_at=time, actor=by.key_id, data=data, announced=not by.is_silent)
+    return NewEvent(lead_id=lead_id, type=type, created_at=time, actor=by.key_id, data=data, announced=by.announces)
 
 
 class _States:
@@ -270,13 +270,13 @@ class _States:
         self._states: dict[str, dict[str, Any]] = {}
         self._changed: set[str] = set()
 
-    def change(self, key: str, given: Mapping[str, Any], *, what_fits: bool) -> tuple[ShownLead, Difference]:
+    def change(self, key: str, given: Mapping[str, Any], *, drop_excess: bool) -> tuple[ShownLead, Difference]:
         """Overwrite fields of the lead that has this address.
 
         :raises TooManyAttributes: see `differences`.
         """
         state = self._states.setdefault(key, self._leads[key].fields)
-        difference = differences(state, given, what_fits=what_fits)
+        difference = differences(state, given, drop_excess=drop_excess)
         if difference:
             self._changed.add(key)
             state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": self._time}

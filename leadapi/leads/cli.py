@@ -35,7 +35,7 @@ class LeadsGroup(DatabaseGroup):
             raise click.ClickException(f"The database refused it: {type(exc.orig).__name__}.") from exc
 
 
-commands = LeadsGroup("leads", help="Import and export leads.")
+commands = LeadsGroup("leads", help="Import, export and purge leads, and release them from the quarantine.")
 commands.add_command(import_command)
 commands.add_command(export_command)
 
@@ -46,7 +46,7 @@ def quarantined() -> None:
 
 
 @quarantined.command("list")
-@click.option("--limit", type=click.IntRange(1, quarantine.MOST_KEPT), default=50, show_default=True, help="At most.")
+@click.option("--limit", type=click.IntRange(1, quarantine.MAX_KEPT), default=50, show_default=True, help="At most.")
 def list_quarantined(limit: int) -> None:
     """List what the traps caught in the last 30 days, newest first."""
     schema.require_current()

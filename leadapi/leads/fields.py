@@ -12,15 +12,13 @@ from marshmallow import ValidationError, fields
 
 from leadapi.leads.emails import MAX_LENGTH, InvalidEmail, normalize_email, normalize_fast
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
-from leadapi.web.fields import CONTROL, SPACES, Cursor, Line
+from leadapi.web.fields import CONTROL, SPACES, WHITE_SPACE, Cursor, Line
 
 # In any case, without flags, which JSON Schema does not have.
 RESERVED = "|".join(
     "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else re.escape(letter) for letter in name)
     for name in SPECIAL_USE_DOMAIN_NAMES
 )
-# The characters at which str.split() splits, beside control characters that are no spaces.
-SPLITTING = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 
@@ -68,11 +66,12 @@ class QueryEmail(Email):
 class Words(Line):
     """Words to search for, separated by spaces, tabs or line breaks."""
 
-    refused = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+    _control = r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
+    refused = re.compile(rf"[{_control}]")
     documented = {
-        "pattern": r"^[^\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]*$",
+        "pattern": rf"^[^{_control}]*$",
         "minLength": 1,
-        "not": {"pattern": rf"^[{SPLITTING}]*$"},
+        "not": {"pattern": rf"^[{WHITE_SPACE}]*$"},
     }
     default_error_messages = {"blank": "Must have a word."}
 

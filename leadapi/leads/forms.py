@@ -14,10 +14,9 @@ from leadapi.leads import aliases
 from leadapi.leads.errors import MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES
 from leadapi.leads.fields import Attributes
 from leadapi.leads.models import SENT
-from leadapi.web.fields import CONTROL, INVISIBLE, SELECTORS, SPACES, STAMP_FIELD, TAGS, TRAP_FIELD
+from leadapi.web.fields import CONTROL, INVISIBLE, SELECTORS, SPACES, STAMP_FIELD, TAGS, TRAP_FIELD, TRAP_FIELDS
 
 FIELDS = tuple(name for name in SENT if name != "attributes")
-TRAPS = (TRAP_FIELD, STAMP_FIELD)
 MAX_SOURCE_LENGTH = 100
 
 # Of the text for the history, in bytes.
@@ -67,7 +66,7 @@ def _entries(form: Mapping[str, list[str]]) -> tuple[dict[str, list[Entry]], lis
     entries: dict[str, list[Entry]] = {}
     rest: list[Entry] = []
     for name, texts in form.items():
-        if name in TRAPS or _captcha.search(name[:100]):
+        if name in TRAP_FIELDS or _captcha.search(name[:100]):
             continue
         field = name if name in FIELDS else aliases.field_of(name)
         found = rest if field is None else entries.setdefault(field, [])

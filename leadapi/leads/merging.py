@@ -14,22 +14,22 @@ from leadapi.leads.search import search_text
 Difference = dict[str, dict[str, Any]]
 
 
-def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, what_fits: bool = False) -> Difference:
+def differences(lead: Mapping[str, Any], changes: Mapping[str, Any], *, drop_excess: bool = False) -> Difference:
     """The fields whose value would change, each with its old value (`from`) and its new value (`to`).
 
     :param changes: new values by field. `attributes` are merged into the stored ones: None removes one attribute,
         and None instead of an object removes all (RFC 7396).
-    :param what_fits: whether to leave out attributes beyond the limits instead of raising an error.
+    :param drop_excess: whether to drop attributes beyond the limits instead of raising an error.
     :raises TooManyAttributes: the attributes would exceed the limits.
     """
     wanted = dict(changes)
     if "attributes" in wanted:
-        wanted["attributes"] = _merged(lead["attributes"], wanted["attributes"], what_fits=what_fits)
+        wanted["attributes"] = _merged(lead["attributes"], wanted["attributes"], drop_excess=drop_excess)
     return {name: {"from": lead[name], "to": value} for name, value in wanted.items() if lead[name] != value}
 
 
 def left_out(lead: Mapping[str, Any], difference: Difference, changes: Mapping[str, Any]) -> dict[str, str]:
-    """The attributes of the changes that `what_fits` left out.
+    """The attributes of the changes that `drop_excess` dropped.
 
     :param difference: the result of `differences`.
     """
@@ -55,14 +55,14 @@ def changed_row(state: Mapping[str, Any], time: datetime) -> dict[str, Any]:
 
 
 def _merged(
-    attributes: Mapping[str, str], changes: Mapping[str, str | None] | None, *, what_fits: bool
+    attributes: Mapping[str, str], changes: Mapping[str, str | None] | None, *, drop_excess: bool
 ) -> dict[str, str]:
     if changes is None:
         return {}
     merged = {name: value for name, value in {**attributes, **changes}.items() if value is not None}
     if _fits(merged):
         return merged
-    if not what_fits:
+    if not drop_excess:
         raise TooManyAttributes
     merged = dict(attributes)
     for name, value in changes.items():

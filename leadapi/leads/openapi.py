@@ -2,11 +2,12 @@
 
 import orjson
 
+from leadapi.leads.models import SENT
 from leadapi.leads.representations import EXAMPLE
 from leadapi.web.openapi import Document
 
 LEAD = EXAMPLE
-NEW_LEAD = {name: LEAD[name] for name in ("full_name", "email", "company", "message", "source")}
+NEW_LEAD = {name: LEAD[name] for name in SENT if name != "attributes"}
 VERDICTS = [
     {"status": 201, "lead": LEAD},
     {"status": 409, "detail": "Lead with this email already exists."},

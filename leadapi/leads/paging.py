@@ -13,8 +13,8 @@ from leadapi.leads.errors import LeadsUnsettled
 # How long a page waits at most for transactions that may still store leads on it, and how often it asks.
 SETTLE_SECONDS = 2
 ASK_SECONDS = 0.02
-# Rows of `queries.page`: id, JSON, total, changed_at. They are unpacked by position, because access by name costs half
-# as much as the query.
+# Rows of `queries.page`: id, JSON, total, changed_at. They are read by position: by name, that takes half as long
+# as the query.
 PageRows = Sequence[Row[int, str, int, datetime]]
 # The id of a lead and, in the order of the last change, its time.
 Position = tuple[int, datetime | None]
@@ -50,7 +50,7 @@ def read_settled(connection: Connection, statement: Any, values: dict[str, Any])
         if time.monotonic() >= deadline:
             break
         settled = connection.info["settled"] = _wait_until_settled(connection, next_after[0], deadline)
-    rows = [row for row in rows if row.id <= settled]
+    rows = [row for row in rows if row[0] <= settled]
     if not rows:
         raise LeadsUnsettled
     return rows, _position(rows[-1])

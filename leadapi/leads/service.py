@@ -144,17 +144,19 @@ def change_lead(lead_id: int, changes: dict[str, Any], *, by: Caller, condition:
         with storage.write() as tx:
             row, lead = _locked(tx, lead_id, condition)
             state = lead.fields
-            difference = differences(state, changes, what_fits=not by.may("read"))
+            difference = differences(state, changes, drop_excess=not by.may("read"))
+            time = storage.now()
             data: dict[str, Any] = {"changes": difference}
             if rest := left_out(state, difference, changes):
                 data["left_out"] = rest
             if difference or rest:
-                events.record(tx, [_event(events.UPDATED, lead_id, by, orjson.dumps(data).decode())])
+                text = orjson.dumps(data).decode()
+                event = NewEvent(lead_id=lead_id, type=events.UPDATED, created_at=time, actor=by.key_id, data=text)
+                events.record(tx, [event])
             if not difference:
                 return lead
-            changed_at = storage.now()
-            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": changed_at}
-            changed = changed_row(state, changed_at)
+            state |= {name: change["to"] for name, change in difference.items()} | {"updated_at": time}
+            changed = changed_row(state, time)
             queries.updating.execute(tx, [changed])
             if not difference.keys().isdisjoint(SEARCHED):
                 queries.store_texts.execute(tx, [changed])
@@ -233,10 +235,6 @@ def _checked(lead: ShownLead, condition: Condition | None) -> ShownLead:
     if condition is not None and not condition(lead.json):
         raise LeadChanged
     return lead
-
-
-def _event(type: str, lead_id: int, by: Caller, data: str = "{}") -> NewEvent:  # noqa: A002  # the column's name
-    return NewEvent(lead_id=lead_id, type=type, created_at=storage.now(), actor=by.key_id, data=data)
 
 
 def _id_of(key: str) -> int | None:

@@ -10,7 +10,6 @@ from marshmallow import ValidationError
 
 from leadapi import logs
 from leadapi.events.schemas import EventListArgsSchema
-from leadapi.events.service import EventPage
 from leadapi.idempotency.decorator import idempotent
 from leadapi.keys.guard import caller
 from leadapi.leads import captures, notes, openapi, schemas, service
@@ -140,7 +139,7 @@ class LeadView(MethodView):
     @blp.refuses(404, 412, 422, 500, 503)
     def get(self, args: dict[str, Any], lead_id: int) -> Response:
         """Show a lead"""
-        return _shown(service.show_lead(lead_id, condition=condition_holds))
+        return tagged(service.show_lead(lead_id, condition=condition_holds).json)
 
     @blp.doc(operationId="changeLead", description="Also as `application/merge-patch+json`.")
     @blp.requires("write")
@@ -164,7 +163,8 @@ class LeadView(MethodView):
     @blp.refuses(404, 412, 422, 500, 503)
     def delete(self, args: dict[str, Any], lead_id: int) -> Response:
         """Erase a lead"""
-        return _erase(lead_id)
+        service.erase_lead(lead_id, by=caller(), condition=condition_holds)
+        return Response(status=204)
 
 
 @blp.route("/<id:lead_id>/events")
@@ -178,7 +178,8 @@ class LeadEventsView(MethodView):
     @blp.refuses(404, 422, 500, 503)
     def get(self, args: dict[str, Any], lead_id: int) -> tuple[dict[str, Any], dict[str, str]]:
         """List what happened to a lead"""
-        return _history(service.list_events(lead_id, **args))
+        page = service.list_events(lead_id, **args)
+        return {"total": page.total, "items": page.items}, next_link(page.next_after)
 
 
 @blp.route("/<id:lead_id>/notes")
@@ -198,11 +199,11 @@ class LeadNotesView(MethodView):
 def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
     """The lead, with the header that says where it is or how a repeat was treated."""
     by = caller()
-    wish = MERGE if by.is_visitor else resolution()
+    on_repeat = MERGE if by.is_visitor else resolution()
     fields, reason = traps.check(sent, by)
     new_lead = NewLead(fields, reason, forms.left_out() if by.is_visitor else {})
-    (capture,) = captures.capture([new_lead], by=by, on_repeat=wish, within=within)
-    logs.note(**{_outcome(capture, wish): 1})
+    (capture,) = captures.capture([new_lead], by=by, on_repeat=on_repeat, within=within)
+    logs.note(**{_outcome(capture, on_repeat): 1})
     if capture.refusal:
         raise capture.refusal
     lead = cast("ShownLead", capture.lead)
@@ -211,7 +212,7 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
         response = tagged(lead.json, status=201)
         response.headers["Location"] = public_url(f"/leads/{lead.id}")
         return response
-    response = tagged(lead.json, headers=applied(wish))
+    response = tagged(lead.json, headers=applied(on_repeat))
     if not by.may("read"):
         # The caller sees what it sent, which is not the stored state.
         del response.headers["ETag"]
@@ -220,18 +221,18 @@ def _captured(sent: dict[str, Any], within: Transaction | None) -> Response:
 
 def _all_captured(items: list[Any], within: Transaction | None) -> tuple[dict[str, Any], dict[str, str]]:
     """The verdict on each item."""
-    by, wish = caller(), resolution()
+    by, on_repeat = caller(), resolution()
     new_leads = [NewLead(*traps.check(item, by)) for item in items if not isinstance(item, ValidationError)]
-    outcomes = captures.capture(new_leads, by=by, on_repeat=wish, within=within)
-    counts = Counter(_outcome(capture, wish) for capture in outcomes)
+    outcomes = captures.capture(new_leads, by=by, on_repeat=on_repeat, within=within)
+    counts = Counter(_outcome(capture, on_repeat) for capture in outcomes)
     counts["invalid"] += len(items) - len(outcomes)
     logs.note(**({"items": len(items), "stored": 0} | +counts))
     rest = iter(outcomes)
     verdicts = [_invalid(item) if isinstance(item, ValidationError) else _verdict(next(rest)) for item in items]
-    return {"items": verdicts}, applied(wish)
+    return {"items": verdicts}, applied(on_repeat)
 
 
-def _outcome(capture: Capture, wish: str | None) -> str:
+def _outcome(capture: Capture, on_repeat: str | None) -> str:
     """The outcome for a new lead, as a word for the log and the metrics."""
     if capture.refusal:
         return "duplicate" if isinstance(capture.refusal, EmailTaken) else "invalid"
@@ -239,7 +240,7 @@ def _outcome(capture: Capture, wish: str | None) -> str:
         return "quarantined"
     if capture.created:
         return "stored"
-    return "merged" if wish == MERGE else "ignored"
+    return "merged" if on_repeat == MERGE else "ignored"
 
 
 def _verdict(capture: Capture) -> dict[str, Any]:
@@ -256,27 +257,11 @@ def _invalid(error: ValidationError) -> dict[str, Any]:
     return {"status": 422, "detail": invalid.description, "errors": invalid.errors}
 
 
-def _shown(lead: ShownLead) -> Response:
-    """The lead with its tag."""
-    return tagged(lead.json)
-
-
 def _changed(lead: ShownLead) -> Response:
     """The lead with its tag; the tag alone for a caller who may not read leads."""
     if caller().may("read"):
-        return _shown(lead)
+        return tagged(lead.json)
     return Response(status=204, headers={"ETag": f'"{entity_tag(lead.json)}"'})
-
-
-def _erase(lead_id: int) -> Response:
-    """An answer without a body, once it is done."""
-    service.erase_lead(lead_id, by=caller(), condition=condition_holds)
-    return Response(status=204)
-
-
-def _history(page: EventPage) -> tuple[dict[str, Any], dict[str, str]]:
-    """The page with the header that says where the next one is."""
-    return {"total": page.total, "items": page.items}, next_link(page.next_after)
 
 
 def _page(page: LeadPage) -> Response:

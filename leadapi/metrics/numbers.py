@@ -35,7 +35,7 @@ class Numbers:
 
     def __init__(self, app: Flask, settings: Settings, outcomes: Iterable[str]) -> None:
         self._app, self._settings = app, settings
-        # The times at which counters began: as many lines again, of use to nobody.
+        # Leave out the times at which counters began: they double the output.
         disable_created_metrics()
         self._registry = own = CollectorRegistry()
         labels = ["route", "method", "status"]
@@ -82,10 +82,10 @@ class Numbers:
         """The counted numbers, and those of this moment. prometheus_client calls it."""
         folder = metrics_folder()
         yield from self._registry.collect() if folder is None else MultiProcessCollector(None, folder).collect()
-        yield from self._settled()
+        yield from self._constants()
         yield from self._due()
 
-    def _settled(self) -> Iterable[Metric]:
+    def _constants(self) -> Iterable[Metric]:
         settings = self._settings
         build = {
             "version": VERSION,

@@ -15,7 +15,7 @@ from leadapi.limits.policies import CAPTURE
 if TYPE_CHECKING:
     from leadapi.metrics.numbers import Numbers
 
-# The outcomes that views note, by the name of the note: `created` is a time in each log record.
+# The outcomes that views note for the log, and their labels. logging reserves `created` for the time of a record.
 NOTED = {"stored": "created"} | {
     name: name for name in ("merged", "ignored", "duplicate", "quarantined", "replayed", "invalid")
 }
@@ -28,7 +28,7 @@ OTHER = "other"
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Count every request."""
-    if not settings.measures:
+    if not settings.has_metrics:
         return
     # Here, because prometheus_client looks at the environment when it is imported, and takes time.
     from leadapi.metrics.numbers import Numbers  # noqa: PLC0415  # see above

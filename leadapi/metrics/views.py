@@ -29,7 +29,7 @@ def show_metrics() -> Response:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Register what the settings ask for."""
-    if not settings.measures:
+    if not settings.has_metrics:
         return
     with app.app_context():
         _watch_pool(app)

@@ -19,8 +19,8 @@ FILL_TIME = "fill_time"
 
 KEPT = timedelta(days=30)
 # Beyond this number the oldest items are purged, so that a flood cannot fill the disk.
-MOST_KEPT = 10_000
-MOST_PURGED = 50
+MAX_KEPT = 10_000
+MAX_PURGED = 50
 
 _items = QuarantinedLead.metadata.tables["quarantine"]
 _insert = insert(_items)
@@ -32,7 +32,7 @@ _most: BindParameter[int] = bindparam("most")
 # Purges skip rows that another transaction is purging, so they never wait for each other.
 _purgeable = select(_items.c.id).limit(_most).with_for_update(skip_locked=True)
 _expired = _purgeable.where(~_since).order_by(_items.c.created_at)
-_oldest_kept = select(_items.c.id).order_by(_items.c.id.desc()).offset(MOST_KEPT - 1).limit(1)
+_oldest_kept = select(_items.c.id).order_by(_items.c.id.desc()).offset(MAX_KEPT - 1).limit(1)
 _surplus = _purgeable.where(_items.c.id < _oldest_kept.scalar_subquery()).order_by(_items.c.id)
 _delete = delete(_items).where(_items.c.id.in_(bindparam("ids", expanding=True)))
 _change_address = update(_items).where(_items.c.email_key == bindparam("before")).values(email_key=bindparam("after"))
@@ -95,7 +95,7 @@ def add(tx: Connection, items: Sequence[NewQuarantinedLead]) -> None:
     Each call also purges items that are too old or too many, up to 50 more than it adds, so the table shrinks.
     """
     tx.execute(_insert, [vars(item) | {"lead": orjson.dumps(item.lead).decode()} for item in items])
-    values = {"since": storage.now() - KEPT, "most": len(items) + MOST_PURGED}
+    values = {"since": storage.now() - KEPT, "most": len(items) + MAX_PURGED}
     for doomed in (_expired, _surplus):
         _remove(tx, doomed, **values)
 

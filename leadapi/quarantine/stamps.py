@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 # The lifetime of a stamp, and so of an open page. A valid stamp can be reused until it expires.
-LONGEST_SECONDS = 86400
+MAX_SECONDS = 86400
 
 _shape = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
@@ -30,7 +30,7 @@ class Stamps:
         return f"{seconds}.{self._sign(seconds)}"
 
     def accepts(self, text: str | None) -> bool:
-        """Whether the text is a genuine stamp, at least `min_seconds` and at most `LONGEST_SECONDS` old."""
+        """Whether the text is a genuine stamp, at least `min_seconds` and at most `MAX_SECONDS` old."""
         found = _shape.fullmatch(text or "")
         if found is None:
             return False
@@ -38,7 +38,7 @@ class Stamps:
         # The comparison takes constant time, so that its duration does not help to guess a signature.
         if not hmac.compare_digest(signature, self._sign(seconds)):
             return False
-        return self.min_seconds <= time.time() - int(seconds) <= LONGEST_SECONDS
+        return self.min_seconds <= time.time() - int(seconds) <= MAX_SECONDS
 
     def _sign(self, seconds: str) -> str:
         return hmac.digest(self.secret.encode(), seconds.encode(), "sha256").hex()

@@ -10,7 +10,7 @@ from leadapi.keys.service import Caller
 from leadapi.quarantine import service
 from leadapi.quarantine.errors import StampsOff
 from leadapi.quarantine.stamps import Stamps
-from leadapi.web.fields import STAMP_FIELD, TRAP_FIELD
+from leadapi.web.fields import STAMP_FIELD, TRAP_FIELD, TRAP_FIELDS
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -24,7 +24,7 @@ def check(sent: Mapping[str, Any], by: Caller) -> tuple[dict[str, Any], str | No
 
     :return: the fields of the lead, and `service.HONEYPOT` or `service.FILL_TIME` if a trap caught it, otherwise None.
     """
-    fields = {name: value for name, value in sent.items() if name not in (TRAP_FIELD, STAMP_FIELD)}
+    fields = {name: value for name, value in sent.items() if name not in TRAP_FIELDS}
     honeypot, stamp = sent.get(TRAP_FIELD), sent.get(STAMP_FIELD)
     if honeypot and not honeypot.isspace():
         return fields, service.HONEYPOT

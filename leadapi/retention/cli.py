@@ -9,7 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from leadapi import storage
-from leadapi.config_retention import MOST_DAYS, STATUSES
+from leadapi.config_retention import MAX_DAYS, STATUSES
 from leadapi.retention import service
 from leadapi.storage import schema
 from leadapi.storage.commands import exit_on_interrupt, progress_bar
@@ -24,8 +24,8 @@ class Age(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         days = re.fullmatch(r"([0-9]{1,5})d", value)
-        if not days or int(days[1]) > MOST_DAYS:
-            self.fail(f"give a number of days up to {MOST_DAYS}, as in 90d", param, ctx)
+        if not days or int(days[1]) > MAX_DAYS:
+            self.fail(f"give a number of days up to {MAX_DAYS}, as in 90d", param, ctx)
         return timedelta(days=int(days[1]))
 
 

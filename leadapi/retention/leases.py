@@ -41,14 +41,14 @@ class Lease:
         self._token = secrets.token_hex(16)
 
     def claim(self) -> bool:
-        """Whether no other process does the job now."""
+        """Take the lease unless another process holds it; return whether it was taken."""
         now = datetime.now(UTC)
         values = {"name": self._name, "lease": self._token, "leased_until": now + self._lasts, "now": now}
         with storage.write() as tx:
             return tx.execute(_claim, values).one_or_none() is not None
 
     def renew(self) -> bool:
-        """Whether the lease was still held, and is held again from now on."""
+        """Extend the lease; return False if it is no longer ours."""
         with storage.write() as tx:
             values = {"of": self._name, "token": self._token, "until": datetime.now(UTC) + self._lasts}
             return tx.execute(_renew, values).rowcount == 1

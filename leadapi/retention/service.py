@@ -15,7 +15,7 @@ ERASED_AT_ONCE = 20
 # The part of the time in which a transaction may be open. Captures need the rest.
 SHARE = 0.1
 # The longest pause. A machine that was suspended during a transaction would cause a very long one.
-MOST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 1.0
 # How long a transaction waits for the write lock of SQLite. With a patience of its own, it does not open the breaker.
 PATIENCE_SECONDS = 5.0
 
@@ -63,7 +63,7 @@ def _search(status: str | None, before: datetime) -> Iterator[list[int]]:
 
 def _pause(started: float) -> float:
     """How long to pause after something that took since `started`."""
-    return min((time.monotonic() - started) * (1 / SHARE - 1), MOST_PAUSE_SECONDS)
+    return min((time.monotonic() - started) * (1 / SHARE - 1), MAX_PAUSE_SECONDS)
 
 
 @storage.retries_deadlocks

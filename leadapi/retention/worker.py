@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from flask import Flask
-from sqlalchemy.exc import DBAPIError
 
 from leadapi import storage
 from leadapi.config import Settings
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 def init_app(app: Flask, settings: Settings) -> None:
     """Let each dispatcher of the app have a worker beside it, if there is something to do."""
     if settings.retention or settings.scrub_hour is not None:
-        app.extensions["beside_dispatcher"].append(partial(Worker, app))
+        app.extensions["background_threads"].append(partial(Worker, app))
 
 
 class Worker:
@@ -73,7 +72,7 @@ class Worker:
                 self._pass()
             self._is_unwell = False
         except Exception as exc:
-            is_down = isinstance(exc, storage.UNAVAILABLE) or (isinstance(exc, DBAPIError) and schema.lacks_schema(exc))
+            is_down = schema.is_outage(exc)
             if not self._is_unwell and not self._is_stopping.is_set():
                 reason = type(exc).__name__
                 logger.warning("retention.paused", exc_info=None if is_down else exc, extra={"reason": reason})

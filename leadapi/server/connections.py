@@ -9,8 +9,8 @@ from waitress.channel import HTTPChannel
 from leadapi.server.framing import Parser
 from leadapi.server.responses import Task
 
-# A client has so long to send a request, and a second more for each so many bytes of its body. While it takes a
-# response, it may pause so long.
+# The time to send a request, plus one second for each SLOW_BYTES of its body. It is also the longest pause of a client
+# that reads a response.
 SLOW_SECONDS = 10.0
 SLOW_BYTES = 10_000
 

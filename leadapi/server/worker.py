@@ -17,7 +17,7 @@ from leadapi.server.connections import Channel
 from leadapi.server.dispatcher import PATIENCE_SECONDS, Dispatcher
 from leadapi.server.framing import OVERHEAD_BYTES
 
-# A stopping worker waits so long for requests on idle connections.
+# How long a stopping worker keeps idle connections open.
 STOPPING_SECONDS = 2.0
 # The limit of a request's head. Parsing the most expensive one takes about 15 ms of the event loop.
 HEAD_BYTES = 2**15

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leadapi.storage import schema
-from leadapi.storage.engines import db, is_in_memory
+from leadapi.storage.engines import database_file, db, is_in_memory
 from leadapi.storage.erased import sync
 from leadapi.storage.transactions import checkpoint, read
 
@@ -45,9 +45,10 @@ def require_file() -> Path:
 
     :raises BackupUnsupported: it is not a SQLite file.
     """
-    if db.engine.dialect.name != "sqlite" or is_in_memory(db.engine):
+    path = database_file(db.engine)
+    if path is None:
         raise BackupUnsupported
-    return Path(str(db.engine.url.database))
+    return path
 
 
 def back_up(folder: Path, *, keep: int | None, progress: Progress) -> Path:

@@ -1,4 +1,4 @@
-"""flask db: look at the database schema and move it."""
+"""flask db: migrate, check, back up, copy and scrub the database."""
 
 import sqlite3
 from pathlib import Path
@@ -20,7 +20,7 @@ from leadapi.storage.commands import DatabaseGroup, exit_on_interrupt, exit_on_s
 from leadapi.storage.restore import DatabaseInUse
 from leadapi.storage.transactions import read
 
-commands = DatabaseGroup("db", help="Look at the database schema and move it.")
+commands = DatabaseGroup("db", help="Migrate, check, back up, restore, copy and scrub the database.")
 
 
 @commands.command()

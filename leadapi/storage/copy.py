@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from leadapi.storage import schema
 from leadapi.storage.backup import Progress
-from leadapi.storage.engines import db, is_in_memory, postgresql_options, prepare_postgresql, without_limits
+from leadapi.storage.engines import database_file, db, postgresql_options, prepare_postgresql, without_limits
 from leadapi.storage.restore import open_exclusively
 from leadapi.storage.transactions import begin_write
 
@@ -66,12 +66,12 @@ def copy_to(url: URL, *, restart: bool, begin: Callable[[int], object], progress
     :param restart: whether to start anew instead of continuing an unfinished copy.
     :param begin: called with the number of rows that an unfinished copy has stored before.
     :return: the number of rows of each table, which is the same in both databases.
-    :raises CopyRefused: see there.
+    :raises CopyRefused: the source is no SQLite file, the target has other data, or the numbers of rows differ.
     :raises leadapi.storage.restore.DatabaseInUse: another process has the source open.
     """
-    if db.engine.dialect.name != "sqlite" or is_in_memory(db.engine):
+    path = database_file(db.engine)
+    if path is None:
         raise CopyRefused("DATABASE_URL must be that of a SQLite file, from which to copy.")
-    path = Path(str(db.engine.url.database))
     if not path.exists():
         raise CopyRefused(f"There is no database at {path}.")
     schema.require_current()

@@ -37,7 +37,7 @@ db = SQLAlchemy(model_class=Base)
 def init_app(app: Flask, settings: Settings) -> None:
     """Give the app its engine. No connection is opened yet."""
     url = settings.database_url
-    # Otherwise a traceback shows what people wrote.
+    # Keep personal data out of tracebacks.
     options: dict[str, Any] = {"hide_parameters": True}
     if url.database not in IN_MEMORY:
         options |= {
@@ -81,7 +81,8 @@ class PostgresConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, timeout or self.answer_seconds)
         except psycopg.OperationalError as exc:
-            # Not the server's own error: the connection is lost, or it has an answer to come that nobody waits for.
+            # Without an SQLSTATE, the error is not the server's. A late answer would be taken for that of the next
+            # statement.
             if exc.sqlstate is None:
                 self.close()
             raise
@@ -103,6 +104,13 @@ def without_limits(tx: Connection) -> Iterator[None]:
 def is_in_memory(engine: Engine) -> bool:
     """Whether the database is SQLite in memory, which all threads reach by one connection."""
     return engine.dialect.name == "sqlite" and engine.url.database in IN_MEMORY
+
+
+def database_file(engine: Engine) -> Path | None:
+    """The file of a SQLite database; None for one in memory and for PostgreSQL."""
+    if engine.dialect.name != "sqlite" or is_in_memory(engine):
+        return None
+    return Path(str(engine.url.database))
 
 
 def prepare_sqlite(engine: Engine) -> None:

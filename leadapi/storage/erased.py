@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from leadapi.storage.engines import db, is_in_memory
+from leadapi.storage.engines import database_file, db
 from leadapi.storage.write_queue import WriteLockUnavailable
 
 
@@ -20,15 +20,16 @@ def list_beside(database: Path) -> Path:
 
 
 def note_erased(tx: Connection, lead_ids: Sequence[int]) -> None:
-    """Add ids to the list, durably. The last thing to do in a transaction that erases them.
+    """Append ids to the list and sync it to the disk. Call it last in the transaction that erases them.
 
-    An id is never missing then, but the commit may fail after it was noted. PostgreSQL has no such list.
+    If the commit fails after that, the list has an id too many, which a restore ignores. PostgreSQL has no such list.
 
     :raises WriteLockUnavailable: the list cannot be written, so the transaction must not be committed.
     """
-    if tx.dialect.name != "sqlite" or is_in_memory(tx.engine):
+    database = database_file(tx.engine)
+    if database is None:
         return
-    path = list_beside(Path(str(tx.engine.url.database)))
+    path = list_beside(database)
     try:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "ab") as file:
@@ -57,10 +58,11 @@ def read_erased(database: Path) -> set[int]:
 
 def last_erasure() -> datetime | None:
     """When an id was added to the list of the app's database for the last time; None if there is no list."""
-    if db.engine.dialect.name != "sqlite" or is_in_memory(db.engine):
+    database = database_file(db.engine)
+    if database is None:
         return None
     try:
-        return datetime.fromtimestamp(list_beside(Path(str(db.engine.url.database))).stat().st_mtime, UTC)
+        return datetime.fromtimestamp(list_beside(database).stat().st_mtime, UTC)
     except FileNotFoundError:
         return None
 

@@ -14,12 +14,11 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import Flask, current_app
 from sqlalchemy import Connection, Engine, inspect, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from leadapi.config import Settings
 from leadapi.storage.engines import db, is_in_memory, without_limits
-from leadapi.storage.transactions import DatabaseUnavailable, begin_write, checkpoint, read
-from leadapi.storage.write_queue import WriteLockUnavailable
+from leadapi.storage.transactions import UNAVAILABLE, begin_write, checkpoint, read
 
 # An arbitrary number that names the PostgreSQL lock under which one host at a time migrates.
 ADVISORY_LOCK = 5_117_317
@@ -57,7 +56,7 @@ def init_app(app: Flask, settings: Settings) -> None:
             checkpoint(db.engine)
         except SchemaNotCurrent as exc:
             logger.warning("database.schema_not_current", extra={"reason": str(exc)})
-        except (OperationalError, DatabaseUnavailable, WriteLockUnavailable) as exc:
+        except UNAVAILABLE as exc:
             cause = getattr(exc, "orig", None) or exc
             logger.warning("database.unavailable", extra={"error": type(cause).__name__, "reason": str(cause).strip()})
         finally:
@@ -97,6 +96,11 @@ def lacks_schema(exc: DBAPIError) -> bool:
     """Whether a statement failed because a table or column is missing, which a migration would create."""
     missing = str(exc.orig).startswith(("no such table", "no such column"))
     return missing or getattr(exc.orig, "sqlstate", None) in UNDEFINED
+
+
+def is_outage(exc: Exception) -> bool:
+    """Whether the database cannot answer now, or lacks the current schema. Other errors are bugs."""
+    return isinstance(exc, UNAVAILABLE) or (isinstance(exc, DBAPIError) and lacks_schema(exc))
 
 
 def current() -> str | None:

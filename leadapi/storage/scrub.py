@@ -4,11 +4,10 @@
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from leadapi.storage.backup import INSTRUCTIONS
-from leadapi.storage.engines import db, is_in_memory
+from leadapi.storage.engines import database_file, db, is_in_memory
 from leadapi.storage.transactions import checkpoint
 
 # How long the scrub waits for its turn among the writers.
@@ -38,11 +37,11 @@ def keep_temporary_files_beside_database() -> None:
 
     It is a setting of the process, which must not change while other threads use SQLite.
     """
-    engine = db.engine
-    if engine.dialect.name != "sqlite" or is_in_memory(engine):
+    file = database_file(db.engine)
+    if file is None:
         return
-    folder = str(Path(str(engine.url.database)).parent).replace("'", "''")
-    with engine.connect() as connection:
+    folder = str(file.parent).replace("'", "''")
+    with db.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA temp_store_directory = '{folder}'")
 
 

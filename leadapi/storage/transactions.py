@@ -97,8 +97,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Give the app its breakers, one for connecting and one for SQLite's write lock, and its number of streams."""
     app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
     # Called after each commit of `write`. A feature may replace it with something as quick.
-    app.extensions["after_commit"] = threading.Event().set
-    # All threads share the connection to a database in memory, and the pool rolls back when one of them is done.
+    app.extensions["after_commit"] = lambda: None
+    # All threads share the connection to a database in memory. They take turns, because the pool rolls back when one
+    # returns it.
     with app.app_context():
         app.extensions["only_connection"] = WriteQueue(None) if is_in_memory(db.engine) else None
     # A stream holds a thread and a connection for as long as its client reads. One of each is left for other requests.
@@ -164,7 +165,7 @@ def write(
     *,
     patience: float | None = None,
     one_statement: bool = False,
-    may_be_lost: bool = False,
+    asynchronous: bool = False,
 ) -> Iterator[Connection]:
     """A transaction that commits at the end of the block, and rolls back if the block raises.
 
@@ -175,8 +176,8 @@ def write(
     :param patience: how many seconds to wait for the write lock at most, instead of as long as a request may wait.
     :param one_statement: whether the block writes by a single statement on PostgreSQL. It is committed when it has run,
         which saves two round trips.
-    :param may_be_lost: whether PostgreSQL may lose the transaction if its machine crashes within a second. It does not
-        wait for its disk then (https://www.postgresql.org/docs/current/wal-async-commit.html).
+    :param asynchronous: whether PostgreSQL commits without waiting for the disk. The transaction is lost if the machine
+        crashes within a second (https://www.postgresql.org/docs/current/wal-async-commit.html).
     :raises WriteLockUnavailable: others have been writing for too long.
     :raises DatabaseUnavailable: the database did not answer a moment ago.
     """
@@ -188,7 +189,7 @@ def write(
             yield connection
         else:
             with begin_write(connection, patience=patience):
-                if may_be_lost and connection.dialect.name == "postgresql":
+                if asynchronous and connection.dialect.name == "postgresql":
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield connection
     current_app.extensions["after_commit"]()
@@ -247,7 +248,7 @@ def checkpoint(engine: Engine) -> bool:
 
     :return: whether no old page is left in the log.
     """
-    if engine.dialect.name != "sqlite" or is_in_memory(engine):
+    if engines.database_file(engine) is None:
         return True
     try:
         with engine.connect() as connection, connection.info["write_queue"].turn(engines.WAIT_SECONDS):

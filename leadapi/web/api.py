@@ -16,7 +16,6 @@ from leadapi.config import Settings
 from leadapi.web import problems
 from leadapi.web.fields import MAX_ID, Cursor
 from leadapi.web.headers import public_url
-from leadapi.web.negotiation import best_media_type
 from leadapi.web.openapi import RETRY_AFTER, DescribingPlugin, Document, Operation, mark, marks_of
 from leadapi.web.parsing import LENGTH_REQUIRED, InvalidFields, Parser
 from leadapi.web.security import Requirement
@@ -66,22 +65,6 @@ EXAMPLES: tuple[HTTPException, ...] = (
     exceptions.InternalServerError(),
     exceptions.ServiceUnavailable(),
 )
-
-
-def accepted(offered: Mapping[str, str], asked_for: str | None = None) -> str:
-    """The media type to answer in.
-
-    :param offered: from media type to short name, the preferred one first.
-    :param asked_for: a short name that overrides the Accept header.
-    :raises NotAcceptable: the client accepts none of them (RFC 9110, 12.5.1).
-    """
-    for media_type, name in offered.items():
-        if name == asked_for:
-            return media_type
-    chosen = best_media_type(offered)
-    if chosen is None:
-        raise NotAcceptable(f"This address answers with {' or '.join(offered)}.")
-    return chosen
 
 
 def next_link(after: int | str | None) -> dict[str, str]:
@@ -203,15 +186,11 @@ class OrjsonProvider(JSONProvider):
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         return orjson.loads(s)
 
-    def response(self, *args: Any, **kwargs: Any) -> Response:
-        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=self.OPTIONS)
-        return Response(body, mimetype="application/json")
-
 
 def init_app(app: Flask, settings: Settings) -> Api:
     """Set up JSON, the limit of bodies and the OpenAPI document. Blueprints are registered with the result."""
     app.json = OrjsonProvider(app)
-    # One byte more than is accepted: see read_body.
+    # One byte more than is accepted: see `parsing.read_body`.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config.update(
         API_TITLE="leadapi",

@@ -22,15 +22,16 @@ OWN = "_"
 # The honeypot, which is invisible to people, and the time at which the page was shown.
 TRAP_FIELD = "_gotcha"
 STAMP_FIELD = "_ts"
+TRAP_FIELDS = (TRAP_FIELD, STAMP_FIELD)
 
 # Trimmed from names and addresses: Unicode's White_Space (str.strip() alone would also trim four control characters),
 # and invisible characters, which people copy without knowing. Written as the inside of a character class, in escapes
 # that Python and ECMA-262 share: a literal U+2028 would end a line of generated JavaScript.
-_WHITE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+WHITE_SPACE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 INVISIBLE = (
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0"
 )
-SPACE = _WHITE + INVISIBLE
+SPACE = WHITE_SPACE + INVISIBLE
 # Variation selectors, and tags. They are not trimmed, because they change the look of the character before them.
 SELECTORS, TAGS = r"\u180b-\u180d\ufe00-\ufe0f", "\U000e0000-\U000e0fff"
 CONTROL = r"\x00-\x1f\x7f-\x9f"

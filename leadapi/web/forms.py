@@ -13,7 +13,7 @@ from multipart import MultipartSegment, PushMultipartParser, parse_options_heade
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from leadapi.web.charsets import codec_of, decode, guess_codec
-from leadapi.web.fields import OWN, STAMP_FIELD, TRAP_FIELD
+from leadapi.web.fields import OWN, TRAP_FIELDS
 from leadapi.web.negotiation import media_types, weight_of
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -23,8 +23,6 @@ MEDIA_TYPES = (URLENCODED, MULTIPART)
 FILES_REFUSED = "Files are not taken."
 NEXT = "_next"
 CHARSET = b"_charset_"
-# These two are for the schema, because JSON can have them, too.
-TRAPS = (TRAP_FIELD, STAMP_FIELD)
 # More than JSON may have: plugins add fields of their own, which no visitor can remove.
 MAX_FIELDS = 500
 # RFC 2046, 5.1.1, allows 70 characters, and some clients use a few more.
@@ -46,7 +44,7 @@ RawField = tuple[bytes, bytes, str | None]
 class Form:
     """What the request's form has beside the fields of its schema."""
 
-    # Fields that begin with an underscore, except the traps.
+    # Fields that begin with an underscore, except those of the traps, which JSON can have too.
     own: Fields
     # Text that the schema has no room for: see `left_out`.
     left_out: Mapping[str, Any]
@@ -63,7 +61,7 @@ def load(
     :raises ValidationError: it has too many fields, or files.
     """
     fields = read_fields(req.content_type or "", body)
-    own = {name: fields.pop(name) for name in list(fields) if name.startswith(OWN) and name not in TRAPS}
+    own = {name: fields.pop(name) for name in list(fields) if name.startswith(OWN) and name not in TRAP_FIELDS}
     given, left_out = to_body(fields)
     g.form = Form(own, left_out)
     return given

@@ -47,8 +47,8 @@ def init_app(app: Flask, settings: Settings) -> None:
 def public_url(path: str, query: Mapping[str, str] | None = None) -> str:
     """A reference to a path of this service, for a header of a response.
 
-    It is absolute where PUBLIC_URL is set. Otherwise it is a path, or for another query of the requested path that
-    query alone, which fits behind a proxy that removes a prefix.
+    It is absolute where PUBLIC_URL is set. Otherwise it is a path. If only the query differs from the request, it is
+    the query alone, which also fits behind a proxy that removes a prefix.
     """
     base = current_app.config["PUBLIC_URL"]
     suffix = f"?{urlencode(query)}" if query else ""

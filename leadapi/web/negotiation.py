@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from flask import Response, request
+from werkzeug.exceptions import NotAcceptable
 from werkzeug.http import parse_list_header
 
 # Browsers send a tenth of this. Of a longer header only the beginning is read.
@@ -69,14 +70,22 @@ def weight_of(media_type: str, accept: Mapping[str, float]) -> tuple[float, int]
     return next(((accept[name], -place) for place, name in enumerate(ranges) if name in accept), (0.0, 0))
 
 
-def best_media_type(offered: Iterable[str]) -> str | None:
-    """The offered media type with the highest weight; of equals the one that is named, then the first one.
+def accepted(offered: Mapping[str, str], asked_for: str | None) -> str:
+    """The media type to answer in.
 
-    None if the client accepts none of them.
+    :param offered: from media type to short name, the preferred one first.
+    :param asked_for: a short name that overrides the Accept header.
+    :raises NotAcceptable: the client accepts none of them (RFC 9110, 12.5.1).
     """
+    for media_type, name in offered.items():
+        if name == asked_for:
+            return media_type
     accept = media_types() or {"*/*": 1.0}
+    # Of equal weights, the type that is named wins, then the first one.
     best = max(offered, key=lambda media_type: weight_of(media_type, accept))
-    return best if weight_of(best, accept)[0] else None
+    if not weight_of(best, accept)[0]:
+        raise NotAcceptable(f"This address answers with {' or '.join(offered)}.")
+    return best
 
 
 def best_language(offered: Iterable[str], default: str) -> str:

@@ -4,16 +4,12 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
-from leadapi.storage import DatabaseUnavailable, WriteLockUnavailable
+from leadapi.storage import UNAVAILABLE
 from leadapi.storage.schema import SchemaNotCurrent, lacks_schema
 from leadapi.web.problems import SENTENCES, problem
 
-# The database is down, overloaded or locked, and the same request may succeed soon. When the connection broke during
-# COMMIT, the lead may be stored: then the repeated request gets 409.
-UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, DatabaseUnavailable, WriteLockUnavailable)
 # PostgreSQL's read_only_sql_transaction: a standby, or a primary during a failover.
 READ_ONLY = "25006"
 
@@ -29,6 +25,8 @@ def init_app(app: Flask) -> None:
 
 
 def _answer_unavailable(error: Exception) -> Response:
+    # The same request may succeed soon. If the connection broke during COMMIT, the lead may be stored: then the
+    # repeated request gets 409.
     if isinstance(error, OperationalError) and lacks_schema(error):
         return problem(503, str(SchemaNotCurrent()))
     if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":

@@ -18,7 +18,7 @@ from leadapi.web.negotiation import best_language
 
 # Where forms are sent. At other addresses a form is a body of a wrong content type.
 PATH = "/leads"
-# The header that a page's answer keeps: whoever sends an Idempotency-Key with a form wants to know.
+# Pages keep this header: a client that sends an Idempotency-Key with a form reads it.
 REPLAYED = "Idempotent-Replayed"
 DEFAULT_LANGUAGE = "en"
 # Responses are data. If a browser renders one as a page, nothing in it may load or run.

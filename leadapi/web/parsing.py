@@ -58,14 +58,14 @@ class Parser(FlaskParser):
             raise UnsupportedMediaType("The Content-Type is too long.")
         if req.mimetype in forms.MEDIA_TYPES and hasattr(schema, "from_form"):
             # Browsers and advertisers add query parameters to the form's URL, so they are ignored.
-            return forms.load(req, read_plain_body(req), schema.from_form)
+            return forms.load(req, read_body(req), schema.from_form)
         if req.args:
             raise InvalidFields({name: ["Unknown field."] for name in req.args})
         media_types = getattr(schema, "media_types", JSON)
         if req.mimetype not in media_types:
             advice = f"end the body as {' or '.join(media_types)}."
             raise UnsupportedMediaType(f"S{advice}" if req.mimetype else f"The Content-Type is missing; s{advice}")
-        body = read_json(read_plain_body(req))
+        body = read_json(read_body(req))
         if isinstance(body, dict) and len(body) > MAX_FIELDS:
             raise InvalidFields({"body": [f"Has more than {MAX_FIELDS} fields."]})
         return body
@@ -105,22 +105,18 @@ def read_json(content: bytes) -> Any:
         raise BadRequest(f"The body is not valid JSON at line {exc.lineno}, column {exc.colno}.") from exc
 
 
-def read_plain_body(req: Request) -> bytes:
-    """The whole body, which must not be compressed; see `read_body`."""
-    # Content codings are case-insensitive (RFC 9110, 8.4.1). The rest of a long list is one unknown coding.
-    codings = {coding.strip().lower() for coding in (req.content_encoding or "").split(",", maxsplit=10)}
-    if codings - {"", "identity"}:
-        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    return read_body(req)
-
-
 def read_body(req: Request) -> bytes:
     """The whole body.
 
+    :raises UnsupportedMediaType: it is compressed.
     :raises RequestEntityTooLarge: it is longer than MAX_BODY_BYTES, with or without a Content-Length.
     :raises BadRequest: it is shorter than its Content-Length, or reading it failed.
     :raises LengthRequired: it comes in chunks, which the WSGI server does not decode.
     """
+    # Content codings are case-insensitive (RFC 9110, 8.4.1). The rest of a long list is one unknown coding.
+    codings = {coding.strip().lower() for coding in (req.content_encoding or "").split(",", maxsplit=10)}
+    if codings - {"", "identity"}:
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     environ, length = req.environ, req.content_length
     # One byte more than is accepted.
     limit = req.max_content_length or 0

@@ -19,7 +19,7 @@ CUSTOMER_BITS = 64
 # Longer than any address; it bounds the cache.
 LONGEST = 64
 # Werkzeug splits X-Forwarded-For character by character. Only its end is from trusted proxies.
-LONGEST_HEADER = 4096
+MAX_HEADER_LENGTH = 4096
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -37,7 +37,7 @@ def _cut(wsgi_app: WSGIApplication) -> Any:
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if "HTTP_X_FORWARDED_FOR" in environ:
-            environ["HTTP_X_FORWARDED_FOR"] = environ["HTTP_X_FORWARDED_FOR"][-LONGEST_HEADER:]
+            environ["HTTP_X_FORWARDED_FOR"] = environ["HTTP_X_FORWARDED_FOR"][-MAX_HEADER_LENGTH:]
         return wsgi_app(environ, start_response)
 
     return call

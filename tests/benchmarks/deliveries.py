@@ -231,7 +231,7 @@ def claim() -> None:
     now = storage.now()
     with storage.read() as connection:
         [row] = leases.due_destinations(connection, now)
-    with storage.write(may_be_lost=True) as tx:
+    with storage.write(asynchronous=True) as tx:
         assert len(leases.claim(tx, row.id, now, most=4)) == 1
 
 

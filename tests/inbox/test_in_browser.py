@@ -201,7 +201,7 @@ def test_axe_finds_nothing_at_the_door_and_in_an_empty_inbox(
     store(guarded, DEMO)
     page.goto(f"{guarded.url}/inbox/leads/1")
     page.context.clear_cookies()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Contacted").click()
     judge("Log in")
     log_in()
     judge("Do what you asked for?")

@@ -106,7 +106,7 @@ def test_a_day_begins_at_midnight_of_the_zone(app: Flask, client: FlaskClient, s
 def test_many_sources_are_put_together(
     client: FlaskClient, stored_lead: StoredLead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numbers, "MOST_SOURCES", 1)
+    monkeypatch.setattr(numbers, "MAX_SOURCES", 1)
     for source in ("a", "b", "b", "c"):
         stored_lead(source=source)
 

@@ -179,7 +179,7 @@ def refusal(ring: KeyRing, key: str) -> str:
 
 
 def test_a_ring_does_not_grow_for_ever(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadapi.keys.ring.MOST_REMEMBERED", 2)
+    monkeypatch.setattr("leadapi.keys.ring.MAX_REMEMBERED", 2)
     ring = KeyRing()
 
     with app.app_context():

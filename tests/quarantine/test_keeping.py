@@ -59,7 +59,7 @@ def test_it_is_kept_for_thirty_days(app: Flask, client: FlaskClient, new_lead: N
 
 
 def test_expired_items_are_purged_in_small_parts(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
-    write(app, MANY, now() - timedelta(days=31), number=service.MOST_PURGED + 5)
+    write(app, MANY, now() - timedelta(days=31), number=service.MAX_PURGED + 5)
 
     trap(client, new_lead())
     assert len(ids(app)) == 5
@@ -84,21 +84,21 @@ def test_purges_skip_rows_that_another_transaction_deletes(
 
 
 def test_of_a_flood_the_newest_are_kept(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
-    write(app, MANY, now(), number=service.MOST_KEPT + 9)
+    write(app, MANY, now(), number=service.MAX_KEPT + 9)
 
     trap(client, new_lead())
 
     left = ids(app)
-    assert (len(left), left[0], left[-1]) == (service.MOST_KEPT, 1, 1 - service.MOST_KEPT)
+    assert (len(left), left[0], left[-1]) == (service.MAX_KEPT, 1, 1 - service.MAX_KEPT)
 
 
 def test_a_flood_in_batches_is_no_larger(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:
-    write(app, MANY, now(), number=service.MOST_KEPT)
+    write(app, MANY, now(), number=service.MAX_KEPT)
 
     client.post("/leads/batch", json={"items": [new_lead(_gotcha="x") for _ in range(300)]})
 
     left = ids(app)
-    assert (len(left), left[0], left[-1]) == (service.MOST_KEPT, 300, 300 - service.MOST_KEPT)
+    assert (len(left), left[0], left[-1]) == (service.MAX_KEPT, 300, 300 - service.MAX_KEPT)
 
 
 def test_a_request_sent_again_gets_the_same_answer(app: Flask, client: FlaskClient, new_lead: NewLead) -> None:

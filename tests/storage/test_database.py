@@ -133,8 +133,8 @@ def test_only_what_may_be_lost_does_not_wait_for_the_disk(app: Flask) -> None:
     waits = []
 
     with app.app_context():
-        for may_be_lost in (True, False):
-            with storage.write(may_be_lost=may_be_lost) as tx:
+        for asynchronous in (True, False):
+            with storage.write(asynchronous=asynchronous) as tx:
                 waits.append(tx.scalar(text("SHOW synchronous_commit")))
 
     assert waits == ["off", "on"]

@@ -16,7 +16,7 @@ from conftest import MakeApp, make_key
 pytestmark = pytest.mark.slow
 
 # As much as all servers take for all header fields together.
-LONGEST_HEADER = 2**17
+MAX_HEADER_LENGTH = 2**17
 ANONYMOUS, WITH_KEY = 0.15, 0.5
 # Other programs disturb a measurement, so a request is repeated as often until it takes less than the limit.
 ATTEMPTS = 10
@@ -64,7 +64,7 @@ def _seconds(client: FlaskClient, request: Request, headers: dict[str, str]) -> 
 
 @pytest.mark.parametrize("name", worst_requests.NAMES)
 def test_no_header_costs_much(client: FlaskClient, name: str) -> None:
-    assert dear(client, tee(worst_requests.headers(name, LONGEST_HEADER), ATTEMPTS), HEADER) == []
+    assert dear(client, tee(worst_requests.headers(name, MAX_HEADER_LENGTH), ATTEMPTS), HEADER) == []
 
 
 def test_no_path_and_no_query_cost_much(client: FlaskClient) -> None:

@@ -31,7 +31,8 @@ class ImportedLeadSchema(NewLeadSchema):
 
 _schema = ImportedLeadSchema()
 _fields = _schema.fields
-_REQUIRED = frozenset(name for name, field in _fields.items() if field.required)
+REQUIRED = tuple(name for name, field in _fields.items() if field.required)
+_required = frozenset(REQUIRED)
 
 
 def check(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def check(given: Mapping[str, Any]) -> dict[str, Any]:
         lead = {name: _fields[name].deserialize(value, name, given) for name, value in given.items()}
     except (KeyError, ValidationError):
         return _load(given)
-    return lead if lead.keys() >= _REQUIRED else _load(given)
+    return lead if lead.keys() >= _required else _load(given)
 
 
 def _load(given: Mapping[str, Any]) -> dict[str, Any]:

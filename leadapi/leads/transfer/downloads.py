@@ -6,7 +6,7 @@ from flask import Response
 
 from leadapi.leads import service
 from leadapi.leads.transfer import exports
-from leadapi.web.api import accepted
+from leadapi.web.negotiation import accepted
 
 
 def download(*, format: str | None = None, bom: str = "0", **args: Any) -> Response:  # noqa: A002  # the parameter's public name

@@ -97,13 +97,13 @@ def import_file(name: str, options: Options, listener: Listener) -> Outcome:
         if found is None and (options.refused or not options.dry_run):
             _refuse_overwriting(path)
         with closing(RefusedRows(path, table, continues=found is not None)) as refused:
-            done = found or Progress()
             if options.dry_run:
+                done = Progress()
                 job = Import(source.parse, resolution, refused.add if options.refused else _discard)
                 steps = job.simulate(table)
             else:
                 done = found or progress.begin(source.fingerprint)
-                by = replace(OPERATOR, is_silent=not options.notify)
+                by = replace(OPERATOR, announces=options.notify)
                 job = Import(source.parse, resolution, refused.add, source.fingerprint, by)
                 steps = job.run(islice(table, done.rows, None), done)
             listener.begin(done)

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 
 from leadapi.leads.aliases import FIRST_NAME, LAST_NAME, NAME, field_of_column, normalize_label
 from leadapi.leads.fields import Attributes
-from leadapi.leads.models import IMPORTED, SHOWN
+from leadapi.leads.models import IMPORTED, SENT, SHOWN
+from leadapi.leads.transfer.checks import REQUIRED
 from leadapi.leads.transfer.errors import UnknownColumn
 from leadapi.leads.transfer.mapping import ATTRIBUTE, DROPPED, find_columns
 from leadapi.leads.transfer.values import names_utc, without_utc
 from leadapi.web.fields import CONTROL, MAX_FIELDS, SPACES
 
-REQUIRED = ("full_name", "email")
 # Columns of a file, including those that are left out.
 MAX_COLUMNS = 5000
 # Fields whose values may be those of another product.
-STATE = ("status", "created_at", "updated_at")
+STATE = tuple(name for name in IMPORTED if name not in SENT)
 
 _blank = re.compile(rf"[{CONTROL}]+")
 

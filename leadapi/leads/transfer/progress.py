@@ -51,6 +51,8 @@ def begin(fingerprint: str) -> Progress:
             tx.execute(_delete, {"of": fingerprint})
             tx.execute(_insert, values | asdict(Progress()))
     except IntegrityError as exc:
+        if storage.violated(exc) != "uq_imports_fingerprint":
+            raise
         raise ImportRunning from exc
     return Progress()
 

@@ -19,8 +19,8 @@ SEPARATORS = ",;\t"
 NAMED = re.compile(r"sep=([^\r\n])\s*", re.IGNORECASE)
 EXTENSIONS = {".csv": "csv", ".tsv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 # In characters. The longest valid cell is the attributes as JSON, with all quotes doubled.
-LONGEST_CELL = 2**18
-LONGEST_ROW = 2**20
+MAX_CELL_LENGTH = 2**18
+MAX_ROW_LENGTH = 2**20
 # orjson reads deeper nesting than it writes. A line with at most this many brackets can be written.
 SHALLOW = 200
 # The column with the reason in files of refused rows, where it is the last one.
@@ -87,11 +87,11 @@ class Table:
     def _lines(self) -> Iterator[str]:
         """The lines, as long as the row that they are part of is not too long."""
         readline = self._text.readline
-        while line := readline(LONGEST_ROW + 1):
+        while line := readline(MAX_ROW_LENGTH + 1):
             self._line += 1
             self._length += len(line)
-            if self._length > LONGEST_ROW:
-                raise UnreadableFile(f"Line {self._line} is longer than {LONGEST_ROW:,} characters.")
+            if self._length > MAX_ROW_LENGTH:
+                raise UnreadableFile(f"Line {self._line} is longer than {MAX_ROW_LENGTH:,} characters.")
             yield line
 
     @contextmanager
@@ -104,7 +104,7 @@ class Table:
 
     def _records(self, first: str) -> Iterator[Row]:
         """The rows of a CSV file. The header is read before this returns."""
-        csv.field_size_limit(LONGEST_CELL)
+        csv.field_size_limit(MAX_CELL_LENGTH)
         start = [] if NAMED.fullmatch(first) else [first]
         reader = csv.reader(chain(start, self._lines()), delimiter=self.dialect.separator, strict=True)
         with self._errors_located():
