@@ -13,9 +13,9 @@ from leadapi.leads.errors import LeadsUnsettled
 # How long a page waits at most for transactions that may still store leads on it, and how often it asks.
 SETTLE_SECONDS = 2
 ASK_SECONDS = 0.02
-# Rows of `queries.page`: id, JSON, total, changed_at. They are read by position: by name, that takes half as long
-# as the query.
-PageRows = Sequence[Row[int, str, int, datetime]]
+# Rows of `queries.page`: id, JSON, total, and the time of the last change or None. They are read by position: by name,
+# that takes half as long as the query.
+PageRows = Sequence[Row[int, str, int, datetime | None]]
 # The id of a lead and, in the order of the last change, its time.
 Position = tuple[int, datetime | None]
 
@@ -27,7 +27,7 @@ def read_page(connection: Connection, statement: Any, values: dict[str, Any]) ->
     return rows[:most], _position(rows[most - 1]) if len(rows) > most else None
 
 
-def _position(row: Row[int, str, int, datetime]) -> Position:
+def _position(row: Row[int, str, int, datetime | None]) -> Position:
     return row[0], row[3]
 
 

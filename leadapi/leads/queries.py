@@ -24,6 +24,7 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    null,
     or_,
     select,
     text,
@@ -133,7 +134,9 @@ def matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], *
 
 @lru_cache(STATEMENTS)
 def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Select[Any]:
-    """A page of the leads that match: id, JSON and `changed_at` of each, and the total at the same moment.
+    """A page of the leads that match: id, JSON, the total at the same moment, and the time of the last change.
+
+    The time is null in the order of the ids, where nobody needs it.
 
     :param after: whether the page begins after a position: the parameters `after`, the id of a lead, and, in the
         order of the last change, `after_time`, the time of its last change.
@@ -149,7 +152,8 @@ def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Sele
         chosen = _matching(filters, ONLY_ID, words=0)
     if after:
         chosen = chosen.where(*_after(keys, sort))
-    shown = (leads.c.id, lead_json, number.scalar_subquery().label("total"), changed_at)
+    time = changed_at if sort.endswith("updated_at") else null()
+    shown = (leads.c.id, lead_json, number.scalar_subquery().label("total"), time)
     if words or (sort.endswith("id") and not filters.isdisjoint(TIMES)):
         # `id + 0` keeps the database from walking the index of the ids: it would read all leads before the first
         # match.

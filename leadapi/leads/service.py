@@ -79,8 +79,6 @@ def list_leads(
         rows, next_after = read_rows(connection, statement, values)
         count = queries.total(names, words=len(words))
         total = rows[0][2] if rows else connection.execute(count, values).scalar_one()
-    if next_after and sort.endswith("id"):
-        next_after = (next_after[0], None)
     return LeadPage(total, [row[1] for row in rows], next_after)
 
 
