@@ -7,6 +7,7 @@ from flask import Flask, has_request_context, request
 
 from leadapi.config import Settings
 from leadapi.destinations.dispatcher import Dispatcher, Pace
+from leadapi.storage import transactions
 
 # Senders compete with requests for the interpreter. With this pace, POST keeps more than 80 % of its throughput: see
 # .github/decisions/0006-deliveries-by-trigger.md.
@@ -47,4 +48,4 @@ def _start_if_serving(app: Flask) -> None:
     if "SERVER_SOFTWARE" in request.environ:
         start(app)
     else:
-        app.extensions["after_commit"] = lambda: None
+        app.extensions["after_commit"] = transactions.wake_nobody

@@ -97,13 +97,17 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Give the app its breakers, one for connecting and one for SQLite's write lock, and its number of streams."""
     app.extensions["breakers"] = {"connect": Breaker(), "write": Breaker()}
     # Called after each commit of `write`. A feature may replace it with something as quick.
-    app.extensions["after_commit"] = lambda: None
+    app.extensions["after_commit"] = wake_nobody
     # All threads share the connection to a database in memory. They take turns, because the pool rolls back when one
     # returns it.
     with app.app_context():
         app.extensions["only_connection"] = WriteQueue(None) if is_in_memory(db.engine) else None
     # A stream holds a thread and a connection for as long as its client reads. One of each is left for other requests.
     app.extensions["streams"] = threading.BoundedSemaphore(max(1, settings.threads - 1))
+
+
+def wake_nobody() -> None:
+    """Do nothing after a commit: in this process, nobody waits for one."""
 
 
 def now() -> datetime:
