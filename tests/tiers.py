@@ -14,7 +14,7 @@ SLOW = {
 # Modules whose tests have one of these fixtures take long.
 LONG = {"browser", "run", "serve", "serve_module"}
 # Of a test with many examples, so many are fast.
-FAST_EXAMPLES = 3
+FAST_EXAMPLES = 2
 
 
 def pytest_collection_finish() -> None:
