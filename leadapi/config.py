@@ -1,7 +1,6 @@
 """The settings: environment variables, read once and checked. All faults are reported together."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +18,7 @@ from leadapi.config_fields import IN_MEMORY as IN_MEMORY  # noqa: PLC0414  # oth
 from leadapi.config_fields import (
     NONE,
     DatabaseUrl,
+    Host,
     MailAddress,
     MailRecipients,
     Origins,
@@ -111,21 +111,6 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-class Host(fields.String):
-    """An IP address, or a name that has one."""
-
-    default_error_messages = {"invalid": "must be an IP address or a name, without a port."}
-    named = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        try:
-            ip_address(value)
-        except ValueError as exc:
-            if not self.named.fullmatch(value):
-                raise self.make_error("invalid") from exc
-        return str(value)
 
 
 class SettingsSchema(Schema):

@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -16,6 +17,21 @@ from sqlalchemy.exc import ArgumentError
 
 IN_MEMORY = (None, "", ":memory:")
 NONE = "none"
+
+
+class Host(fields.String):
+    """An IP address, or a name that has one."""
+
+    default_error_messages = {"invalid": "must be an IP address or a name, without a port."}
+    named = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            ip_address(value)
+        except ValueError as exc:
+            if not self.named.fullmatch(value):
+                raise self.make_error("invalid") from exc
+        return str(value)
 
 
 class DatabaseUrl(fields.Field[URL]):

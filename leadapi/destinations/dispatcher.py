@@ -109,8 +109,8 @@ class Dispatcher:
         """Start no more attempts, wait a moment for those that are running, and hand back their leases."""
         self._is_stopping.set()
         self.news.set()
-        for companion in self._background_threads:
-            companion.stop()
+        for thread in self._background_threads:
+            thread.stop()
         self._thread.join()
 
     def _run(self) -> None:

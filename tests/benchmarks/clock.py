@@ -123,7 +123,7 @@ def until(holds: Callable[[], Any], seconds: float) -> float:
     while not holds():
         if time.monotonic() - began > seconds:
             raise SystemExit(f"it did not happen within {seconds} s")
-        time.sleep(0.05)
+        time.sleep(0.05)  # how often it asks
     return time.monotonic() - began
 
 

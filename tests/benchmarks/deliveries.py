@@ -79,7 +79,7 @@ def states(server: Server) -> dict[str, int]:
 def settle(server: Server) -> dict[str, int]:
     """The states as soon as nothing is due."""
     while (found := states(server))["due"]:
-        time.sleep(0.2)
+        time.sleep(0.2)  # how often it asks
     return found
 
 
@@ -101,7 +101,7 @@ def faults(bench: Bench) -> str:
         sent = [threads.submit(post, number) for number in range(EVENTS)]
         for number in range(KILLS):
             while len(stored) < EVENTS * (number + 0.5) / KILLS:
-                time.sleep(0.01)
+                time.sleep(0.01)  # how often it looks
             os.kill(load.workers(server.process.pid)[-1], signal.SIGKILL)
         for each in sent:
             each.result()
@@ -139,14 +139,14 @@ def latency(bench: Bench) -> str:
         subscribe(server, receiver.url, sources=[name])
         if delivery == "external":
             bench.deliver()
-        time.sleep(1)
+        time.sleep(1)  # an idle dispatcher is measured
         delays = []
         for number in range(1, 101):
             assert server.post("/leads", json=new_lead(source=name)).status == 201
             answered = time.time()
             receiver.until(number)
             delays.append(1000 * (receiver.received[-1].time - answered))
-            time.sleep(random.uniform(0.1, 0.2))
+            time.sleep(random.uniform(0.1, 0.2))  # one event at a time, at any moment of a poll
         found.append(f"{delivery}: median {statistics.median(delays):.1f} ms, at most {max(delays):.0f} ms")
         server.stop()
     return "; ".join(found)
@@ -166,7 +166,7 @@ def hanging(bench: Bench) -> str:
         answered = time.time()
         healthy.until(number)
         delays.append(1000 * (healthy.received[-1].time - answered))
-        time.sleep(0.1)
+        time.sleep(0.1)  # one event at a time
     due = states(server)["due"]
     return f"{due} due for one; the other's median {statistics.median(delays):.0f} ms, at most {max(delays):.0f} ms"
 

@@ -204,7 +204,7 @@ def test_axe_finds_nothing_at_the_door_and_in_an_empty_inbox(
     page.get_by_role("button", name="Contacted").click()
     judge("Log in")
     log_in()
-    judge("Do what you asked for?")
+    judge("Send it again?")
 
 
 def test_nothing_moves_where_motion_is_unwanted(server: Server, page: "Page") -> None:
