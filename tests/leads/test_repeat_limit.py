@@ -76,3 +76,22 @@ def test_a_batch_prunes_each_of_its_leads(
     types = [[kind for _, kind in history(app, number)] for number in (1, 2, 3)]
     assert [kinds.count(events.REPEATED) for kinds in types] == [1000, 1000, 3]
     assert [len(kinds) for kinds in types] == [1001, 1001, 1004]
+
+
+def test_pruning_is_quick_where_the_statistics_are_out_of_date(
+    app: Flask, client: FlaskClient, new_lead: NewLead, stored_lead: StoredLead
+) -> None:
+    lead = stored_lead()
+    happened(app, lead["id"], 6000, events.UPDATED)
+    happened(app, lead["id"], 1000)
+    with app.app_context():
+        if db.engine.dialect.name == "postgresql":
+            # As if PostgreSQL had last looked when there was one event.
+            db.session.execute(text("UPDATE pg_class SET relpages = 1000, reltuples = 1 WHERE relname = 'events'"))
+            db.session.commit()
+
+    # A statement of more than 5 seconds is cancelled.
+    answer = client.post("/leads", json=new_lead(email=lead["email"]), headers=MERGE)
+
+    assert answer.status_code == 200
+    assert len(history(app, lead["id"])) == 1 + 6000 + 1000
