@@ -13,9 +13,11 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     FunctionElement,
+    Integer,
     Select,
     Text,
     TextClause,
+    any_,
     bindparam,
     cast,
     column,
@@ -29,6 +31,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -114,9 +117,12 @@ _mark = select(counts.c.number).where(counts.c.counted == literal_column("'mark'
 _end = select(literal_column(str(2**63 - 1), BigInteger))
 # The leads that are not in the kept totals.
 AFTER_MARK = (leads.c.id > _mark.scalar_subquery(), leads.c.id <= _end.scalar_subquery())
+# The largest offset in a search on PostgreSQL; larger ones give an empty page as well.
+MAX_OFFSET = 2**30
 # How many statements are kept. With the number of words, there are more combinations than would fit into memory.
 STATEMENTS = 512
-ONLY_ID: tuple[ColumnElement[Any], ...] = (leads.c.id,)
+Keys = tuple[ColumnElement[Any], ...]
+ONLY_ID: Keys = (leads.c.id,)
 
 # On PostgreSQL, a lead can appear after a lead with a larger id: see migrations/count_triggers.py.
 settled = select(func.settled_lead_id())
@@ -133,7 +139,7 @@ def matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], *
 
 
 @lru_cache(STATEMENTS)
-def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Select[Any]:
+def page(filters: frozenset[str], *, sort: str, after: bool, words: int, dialect: str) -> Select[Any]:
     """A page of the leads that match: id, JSON, the total at the same moment, and the time of the last change.
 
     The time is null in the order of the ids, where nobody needs it.
@@ -142,8 +148,10 @@ def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Sele
         order of the last change, `after_time`, the time of its last change.
     """
     keys = _keys(sort)
+    if words and dialect == "postgresql":
+        return _found(filters, keys, sort, after=after, words=words)
     if words:
-        # One scan for the total and for the page.
+        # One scan for the total and for the page, here on SQLite.
         found = _matching(filters, keys, words).cte("found")
         number = select(func.count()).select_from(found)
         chosen, keys = select(found.c.id), tuple(found.c)
@@ -152,8 +160,7 @@ def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Sele
         chosen = _matching(filters, ONLY_ID, words=0)
     if after:
         chosen = chosen.where(*_after(keys, sort))
-    time = changed_at if sort.endswith("updated_at") else null()
-    shown = (leads.c.id, lead_json, number.scalar_subquery().label("total"), time)
+    shown = _shown(number.scalar_subquery(), sort)
     if words or (sort.endswith("id") and not filters.isdisjoint(TIMES)):
         # `id + 0` keeps the database from walking the index of the ids: it would read all leads before the first
         # match.
@@ -163,6 +170,24 @@ def page(filters: frozenset[str], *, sort: str, after: bool, words: int) -> Sele
         return select(*shown).where(leads.c.id.in_(chosen)).order_by(*_order(_keys(sort), sort))
     statement = chosen.with_only_columns(*shown).order_by(*_order(keys, sort))
     return statement.limit(bindparam("limit")).offset(bindparam("offset"))
+
+
+def _found(filters: frozenset[str], keys: Keys, sort: str, *, after: bool, words: int) -> Select[Any]:
+    """A page of a search on PostgreSQL: two aggregates of one scan take less time there than reading a CTE twice."""
+    found = _matching(filters, keys, words).subquery("found")
+    ids: ColumnElement[Any] = func.array_agg(aggregate_order_by(found.c.id, *_order(tuple(found.c), sort)))
+    if after:
+        ids = ids.filter(*_after(tuple(found.c), sort))
+    every = select(func.count().label("total"), ids.label("ids")).select_from(found).subquery("every")
+    # A subscript has 32 bits.
+    offset = cast(func.least(bindparam("offset", type_=BigInteger), MAX_OFFSET), Integer)
+    chosen = every.c.ids[offset + 1 : offset + bindparam("limit", type_=Integer)]
+    return select(*_shown(every.c.total, sort)).where(leads.c.id == any_(chosen)).order_by(*_order(_keys(sort), sort))
+
+
+def _shown(total: ColumnElement[Any], sort: str) -> tuple[ColumnElement[Any], ...]:
+    time = changed_at if sort.endswith("updated_at") else null()
+    return leads.c.id, lead_json, total.label("total"), time
 
 
 def _matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], words: int) -> Select[Any]:
@@ -175,7 +200,7 @@ def _matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], 
     return select(*columns).select_from(leads.join(searched, searched.c.lead_id == leads.c.id)).where(*conditions)
 
 
-def _keys(sort: str) -> tuple[ColumnElement[Any], ...]:
+def _keys(sort: str) -> Keys:
     return (changed_at.label("changed_at"), leads.c.id) if sort.endswith("updated_at") else ONLY_ID
 
 

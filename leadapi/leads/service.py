@@ -70,12 +70,13 @@ def list_leads(
     lead_id, time = after or (None, None)
     # One row more than asked for tells whether there is a next page.
     values |= words | {"limit": limit + 1, "offset": offset, "after": lead_id, "after_time": time}
-    statement = queries.page(names, sort=sort, after=after is not None, words=len(words))
     with storage.read() as connection:
+        dialect = connection.dialect.name
+        statement = queries.page(names, sort=sort, after=after is not None, words=len(words), dialect=dialect)
         if words:
             storage.plan_for_values(connection)
         # In another order, later leads need not come last. Newest first, they appear on pages that the walk has passed.
-        read_rows = read_settled if sort == "id" and connection.dialect.name == "postgresql" else read_page
+        read_rows = read_settled if sort == "id" and dialect == "postgresql" else read_page
         rows, next_after = read_rows(connection, statement, values)
         count = queries.total(names, words=len(words))
         total = rows[0][2] if rows else connection.execute(count, values).scalar_one()
