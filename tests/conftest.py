@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -33,6 +34,9 @@ from servers import Server
 # How long an example takes depends on the load of the machine.
 settings.register_profile("leadapi", deadline=None)
 settings.load_profile("leadapi")
+
+# A shell starts background jobs with SIGINT ignored, and commands that tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MARKER = run_log.MARKER
 

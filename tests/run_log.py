@@ -33,13 +33,7 @@ def read_document(document: dict[str, Any]) -> None:
 def faults(output: str) -> list[str]:
     """The faults of the standard output of a test. Apps and servers log there, and tests write nothing else."""
     # A process that is told to stop while it saves its coverage reports that, but no fault of the service.
-    output = re.sub(
-        r"^Exception ignored in atexit callback: <bound method Coverage.*\n(?:[^{].*\n?)*",
-        "",
-        output,
-        flags=re.MULTILINE,
-    )
-    return [fault for line in output.splitlines() if line for fault in _faults_of(line)]
+    return [fault for line in _COVERAGE_FAULT.sub("", output).splitlines() if line for fault in _faults_of(line)]
 
 
 def _faults_of(line: str) -> list[str]:

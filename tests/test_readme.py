@@ -65,9 +65,8 @@ def run(folder: Path) -> Iterator[Run]:
     server = Server({"REDIRECT_URLS": "https://www.example.com/thanks", "WEBHOOK_ALLOW_PRIVATE": "on"}, folder)
     port = free_port()
     groups = []
-    inherited = {name: os.environ[name] for name in ("COVERAGE_PROCESS_START", "COVERAGE_DATA") if name in os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environ = inherited | {"PATH": path, "PYTHONPATH": str(ROOT), "FLASK_APP": "wsgi"}
+    environ = {"PATH": path, "PYTHONPATH": str(ROOT), "FLASK_APP": "wsgi"}
 
     def run(command: str) -> str:
         command = command.replace("http://127.0.0.1:8000", server.url).replace(RECEIVER_PORT, str(port))

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from servers import ROOT
+from servers import COVERAGE, ROOT
 
 
 class Deliverer:
@@ -21,13 +21,11 @@ class Deliverer:
     def __init__(self, environ: dict[str, str], folder: Path, *arguments: str) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
-        # With the last two, coverage is measured in the process too.
-        names = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_DATA")
-        inherited = {name: os.environ[name] for name in names if name in os.environ}
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "deliver", *arguments],
             cwd=folder,
-            env=inherited | environ,
+            env=inherited | COVERAGE | environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,7 +1,6 @@
 """No request costs more processor time than a few ordinary ones do."""
 
 import gc
-import os
 import time
 from collections.abc import Iterable, Iterator
 from itertools import tee
@@ -12,6 +11,7 @@ from flask.testing import FlaskClient
 from worst_requests import Request
 
 from conftest import MakeApp, make_key
+from servers import COVERAGE
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def client(sqlite_app: MakeApp) -> FlaskClient:
 def dear(client: FlaskClient, rounds: Iterable[Iterable[Request]], limit: float, **headers: str) -> list[str]:
     """The requests that take as much processor time in each round."""
     # Measuring coverage traces every line.
-    limit *= 2 if "COVERAGE_PROCESS_START" in os.environ else 1
+    limit *= 2 if COVERAGE else 1
     attempts = zip(*rounds, strict=True)
     return [
         attempt[0].name for attempt in attempts if all(_seconds(client, each, headers) >= limit for each in attempt)
