@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 class Server:
     """A running service.
 
-    :param environ: its settings; the rest of its environment is empty.
+    :param environ: its settings, perhaps with `COVERAGE`; the rest of its environment is empty.
     :param folder: its working directory.
     :param arguments: the arguments of gunicorn, without the application.
     :param log: a file to write the log to; `lines` stays empty then.
@@ -55,10 +55,7 @@ class Server:
         self._news = threading.Condition()
         self._listening = threading.Event()
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        is_about_servers = os.environ.get("PYTEST_CURRENT_TEST", "").startswith("tests/server/")
-        self._is_measured = bool(COVERAGE) and is_about_servers
-        if self._is_measured:
-            inherited |= COVERAGE
+        self._is_measured = "COVERAGE_PROCESS_START" in environ
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *arguments, "wsgi:app"],
             cwd=folder,

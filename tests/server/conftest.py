@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Serve
-from servers import Server
+from servers import COVERAGE, Server
 
 # The service's configuration with deadlines of a second.
 HASTY = Path(__file__).with_name("hasty.py")
@@ -20,7 +20,7 @@ def serve_hastily(tmp_path: Path) -> Iterator[Serve]:
 
         def start(*arguments: str, **environ: str) -> Server:
             environ.setdefault("DATABASE_URL", f"sqlite:///{tmp_path}/leads.db")
-            server = Server(environ, tmp_path, ["-c", str(HASTY), *arguments])
+            server = Server(environ | COVERAGE, tmp_path, ["-c", str(HASTY), *arguments])
             stack.callback(finish, server)
             return server
 
@@ -30,7 +30,7 @@ def serve_hastily(tmp_path: Path) -> Iterator[Serve]:
 @pytest.fixture(scope="module")
 def server(serve_module: Serve) -> Server:
     """A service with the default settings, which the tests of a file share."""
-    return serve_module()
+    return serve_module(**COVERAGE)
 
 
 def finish(server: Server) -> None:

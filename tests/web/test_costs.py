@@ -11,9 +11,8 @@ from flask.testing import FlaskClient
 from worst_requests import Request
 
 from conftest import MakeApp, make_key
-from servers import COVERAGE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 # As much as all servers take for all header fields together.
 MAX_HEADER_LENGTH = 2**17
@@ -45,8 +44,6 @@ def client(sqlite_app: MakeApp) -> FlaskClient:
 
 def dear(client: FlaskClient, rounds: Iterable[Iterable[Request]], limit: float, **headers: str) -> list[str]:
     """The requests that take as much processor time in each round."""
-    # Measuring coverage traces every line.
-    limit *= 2 if COVERAGE else 1
     attempts = zip(*rounds, strict=True)
     return [
         attempt[0].name for attempt in attempts if all(_seconds(client, each, headers) >= limit for each in attempt)

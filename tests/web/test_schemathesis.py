@@ -82,6 +82,7 @@ def config(request: pytest.FixtureRequest, backend: str) -> schemathesis.Config:
     )
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_service_does_what_the_document_says(
     app: Flask, serve: Serve, database_url: str, config: schemathesis.Config
 ) -> None:
