@@ -5,9 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -246,17 +244,6 @@ def serve_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     for server in servers:
         server.end()
         print(*server.lines, sep="\n")  # noqa: T201  # the same
-
-
-@pytest.fixture(scope="module")
-def untraced() -> Iterator[None]:
-    """Measure no coverage meanwhile: tracing each line takes as long as running it."""
-    trace, trace_of_threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    yield
-    sys.settrace(trace)
-    threading.settrace(trace_of_threads)
 
 
 @pytest.fixture
