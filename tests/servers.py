@@ -22,7 +22,8 @@ import urllib3
 
 ROOT = Path(__file__).parent.parent
 # What makes a process measure its coverage (see .ci/run). It then takes half a second longer to start, so the processes
-# that tests start get it only where it is passed on.
+# that tests start get it only where a test passes it on. pytest's first process keeps it: those that run the tests
+# inherit it from there.
 COVERAGE = {
     name: os.environ.pop(name)
     for name in ("COVERAGE_PROCESS_START", "COVERAGE_DATA")

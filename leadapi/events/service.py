@@ -33,8 +33,9 @@ _of_leads = events.c.lead_id.in_(bindparam("lead_ids", expanding=True))
 _delete = delete(events).where(_of_leads)
 # The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
 _many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MAX_REPEATED)
-_repeats = (events.c.lead_id == bindparam("lead"), events.c.type == REPEATED)
-# One lead at a time, so that no plan reads the events of a lead more than once, whatever the statistics say.
+_repeats = (events.c.lead_id == bindparam("lead_id"), events.c.type == REPEATED)
+# For one lead: its subquery runs once. For several, PostgreSQL ran it once for each event where its statistics were out
+# of date.
 _excess = select(events.c.id).where(*_repeats).order_by(events.c.id.desc()).offset(MAX_REPEATED).limit(1)
 _prune = delete(events).where(*_repeats, events.c.id <= _excess.scalar_subquery())
 # The ids of the events of a lead, as part of another statement.
@@ -116,8 +117,8 @@ def record(tx: Connection, happened: Sequence[NewEvent]) -> None:
     _insert.execute(tx, [vars(event) for event in happened])
     repeated = sorted({event.lead_id for event in happened if event.type == REPEATED})
     many = tx.scalars(_many, {"lead_ids": repeated}).all() if repeated else ()
-    for lead_id in many:
-        tx.execute(_prune, {"lead": lead_id})
+    if many:
+        tx.execute(_prune, [{"lead_id": lead_id} for lead_id in many])
 
 
 def record_one(tx: Connection, event: NewEvent) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def capture(
     """Store new leads, or treat repeats as asked, in one transaction. The outcomes are in the order of the leads.
 
     A refused lead keeps no other one from being stored. Of two leads with one address, the second is a repeat.
-    The number of statements does not depend on the number of leads; only a lead with too many repeats takes one more.
+    The number of statements does not depend on the number of leads, except that each repeated lead with more than
+    `events.MAX_REPEATED` events takes one more.
 
     :param by: the caller. Only a caller with the scope `read` sees stored data in an outcome. A visitor's form, and
         a caller without `read`, are never refused for what is stored already: attributes beyond the limits are then

@@ -31,7 +31,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -117,12 +116,9 @@ _mark = select(counts.c.number).where(counts.c.counted == literal_column("'mark'
 _end = select(literal_column(str(2**63 - 1), BigInteger))
 # The leads that are not in the kept totals.
 AFTER_MARK = (leads.c.id > _mark.scalar_subquery(), leads.c.id <= _end.scalar_subquery())
-# The largest offset in a search on PostgreSQL; larger ones give an empty page as well.
-MAX_OFFSET = 2**30
 # How many statements are kept. With the number of words, there are more combinations than would fit into memory.
 STATEMENTS = 512
-Keys = tuple[ColumnElement[Any], ...]
-ONLY_ID: Keys = (leads.c.id,)
+ONLY_ID: tuple[ColumnElement[Any], ...] = (leads.c.id,)
 
 # On PostgreSQL, a lead can appear after a lead with a larger id: see migrations/count_triggers.py.
 settled = select(func.settled_lead_id())
@@ -147,11 +143,11 @@ def page(filters: frozenset[str], *, sort: str, after: bool, words: int, dialect
     :param after: whether the page begins after a position: the parameters `after`, the id of a lead, and, in the
         order of the last change, `after_time`, the time of its last change.
     """
-    keys = _keys(sort)
     if words and dialect == "postgresql":
-        return _found(filters, keys, sort, after=after, words=words)
+        return _search_page(filters, sort, after=after, words=words)
+    keys = _keys(sort)
     if words:
-        # One scan for the total and for the page, here on SQLite.
+        # SQLite keeps the rows of the CTE, so one scan gives the total and the page.
         found = _matching(filters, keys, words).cte("found")
         number = select(func.count()).select_from(found)
         chosen, keys = select(found.c.id), tuple(found.c)
@@ -172,15 +168,16 @@ def page(filters: frozenset[str], *, sort: str, after: bool, words: int, dialect
     return statement.limit(bindparam("limit")).offset(bindparam("offset"))
 
 
-def _found(filters: frozenset[str], keys: Keys, sort: str, *, after: bool, words: int) -> Select[Any]:
+def _search_page(filters: frozenset[str], sort: str, *, after: bool, words: int) -> Select[Any]:
     """A page of a search on PostgreSQL: two aggregates of one scan take less time there than reading a CTE twice."""
-    found = _matching(filters, keys, words).subquery("found")
-    ids: ColumnElement[Any] = func.array_agg(aggregate_order_by(found.c.id, *_order(tuple(found.c), sort)))
+    found = _matching(filters, _keys(sort), words).subquery("found")
+    keys = tuple(found.c)
+    ids: ColumnElement[Any] = func.array_agg(found.c.id).aggregate_order_by(*_order(keys, sort))
     if after:
-        ids = ids.filter(*_after(tuple(found.c), sort))
+        ids = ids.filter(*_after(keys, sort))
     every = select(func.count().label("total"), ids.label("ids")).select_from(found).subquery("every")
-    # A subscript has 32 bits.
-    offset = cast(func.least(bindparam("offset", type_=BigInteger), MAX_OFFSET), Integer)
+    # A subscript has 32 bits, and no array has so many elements.
+    offset = cast(func.least(bindparam("offset", type_=BigInteger), 2**30), Integer)
     chosen = every.c.ids[offset + 1 : offset + bindparam("limit", type_=Integer)]
     return select(*_shown(every.c.total, sort)).where(leads.c.id == any_(chosen)).order_by(*_order(_keys(sort), sort))
 
@@ -200,7 +197,7 @@ def _matching(filters: frozenset[str], columns: tuple[ColumnElement[Any], ...], 
     return select(*columns).select_from(leads.join(searched, searched.c.lead_id == leads.c.id)).where(*conditions)
 
 
-def _keys(sort: str) -> Keys:
+def _keys(sort: str) -> tuple[ColumnElement[Any], ...]:
     return (changed_at.label("changed_at"), leads.c.id) if sort.endswith("updated_at") else ONLY_ID
 
 

@@ -13,7 +13,7 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import NewLead
-from servers import Server, at_once, free_port
+from servers import COVERAGE, Server, at_once, free_port
 from webhook_receiver import Receiver
 
 WORKERS = 4
@@ -29,7 +29,7 @@ def metrics_port() -> int:
 def server(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[Server]:
     """A service of four workers with metrics."""
     environ = {"METRICS_PORT": str(metrics_port), "WEB_CONCURRENCY": str(WORKERS), "WEBHOOK_ALLOW_PRIVATE": "on"}
-    shared = Server(environ, tmp_path_factory.mktemp("server"))
+    shared = Server(environ | COVERAGE, tmp_path_factory.mktemp("server"))
     shared.until(r"Booting worker with pid: (\d+)", WORKERS)
     yield shared
     shared.quit()
@@ -113,7 +113,7 @@ def test_their_port_has_nothing_else(server: Server, metrics_port: int) -> None:
 
 
 def test_their_folder_goes_with_the_service(tmp_path: Path) -> None:
-    server = Server({"METRICS": "on"}, tmp_path)
+    server = Server({"METRICS": "on", **COVERAGE}, tmp_path)
     (file,) = files(f"counter_{server.process.pid}.db")
 
     server.stop()

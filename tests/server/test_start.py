@@ -20,9 +20,12 @@ from servers import ROOT, Server, answer, at_once, free_port
 UNTIL_THREE_WAIT = """
     DO $$ BEGIN
         FOR asked IN 1..2000 LOOP
-            EXIT WHEN (SELECT count(DISTINCT pid) >= 3 FROM pg_locks WHERE NOT granted);
+            IF (SELECT count(DISTINCT pid) >= 3 FROM pg_locks WHERE NOT granted) THEN
+                RETURN;
+            END IF;
             PERFORM pg_sleep(0.01);
         END LOOP;
+        RAISE 'three sessions never waited at the same time';
     END $$
 """
 
@@ -65,6 +68,7 @@ def test_servers_that_migrate_at_the_same_moment_serve(
     answers = [server.post("/leads", json=new_lead()) for server in servers]
 
     assert [answer.status for answer in answers] == [201] * 3
+    assert [server.get("/leads").json()["total"] for server in servers] == [3] * 3
 
 
 @pytest.fixture
@@ -72,16 +76,16 @@ def plain_server(empty_database_url: str, tmp_path: Path) -> Iterator[Server]:
     """Gunicorn without our settings: each worker builds the application, and migrates."""
     port = free_port()
     environ = {"DATABASE_URL": empty_database_url, "AUTO_MIGRATE": "on", "PORT": str(port), "HOME": str(tmp_path)}
-    server = Server(environ, tmp_path, arguments=["-w", "2", "-b", f"127.0.0.1:{port}"])
+    server = Server(environ, tmp_path, arguments=["-w", "3", "-b", f"127.0.0.1:{port}"])
     yield server
-    server.quit()
+    server.end()
 
 
 def test_every_worker_of_an_unconfigured_gunicorn_serves(plain_server: Server, new_lead: NewLead) -> None:
-    bodies = [orjson.dumps(new_lead()) for _ in range(2)]
+    bodies = [orjson.dumps(new_lead()) for _ in range(3)]
     head = "POST /leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
 
-    # Such a worker serves one connection at a time, so two that wait for a body are all the workers.
+    # Such a worker serves one connection at a time, so three that wait for a body are all the workers.
     connections = [plain_server.connect() for _ in bodies]
     for connection, body in zip(connections, bodies, strict=True):
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
@@ -92,9 +96,9 @@ def test_every_worker_of_an_unconfigured_gunicorn_serves(plain_server: Server, n
     for connection in connections:
         connection.close()
 
-    assert interim == [b"HTTP/1.1 100 Continue\r\n\r\n"] * 2
-    assert statuses == [201] * 2
-    assert plain_server.get("/leads").json()["total"] == 2
+    assert interim == [b"HTTP/1.1 100 Continue\r\n\r\n"] * 3
+    assert statuses == [201] * 3
+    assert plain_server.get("/leads").json()["total"] == 3
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
@@ -244,6 +248,6 @@ def test_a_prefix_does_not_hide_the_service_from_a_health_check(tmp_path: Path, 
     server = Server({"SCRIPT_NAME": "/leadapi"}, tmp_path, ["-c", "python:leadapi.gunicorn", *worker])
 
     answers = [server.get(path).status for path in ("/ready", "/leadapi/ready", "/leadapi/leads", "//leads")]
-    server.quit()
+    server.end()
 
     assert answers == [200, 200, 200, 404]
