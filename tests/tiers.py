@@ -12,7 +12,7 @@ SLOW = {
     *("serve", "serve_module"),
 }
 # Modules whose tests have one of these fixtures take long.
-LONG = {"browser", "run", "serve", "serve_module"}
+LONG = {"browser", "run", "serve", "serve_module", "untraced"}
 # Of a test with many examples, so many are fast.
 FAST_EXAMPLES = 2
 
