@@ -25,7 +25,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Apply the markers `one_database` and `slow`, and begin with the modules that start servers or browsers."""
+    """Apply the markers `one_database` and `slow`, and begin with the modules that take long."""
     items[:] = [item for item in items if not (item.get_closest_marker("one_database") and "postgresql" in used(item))]
     examples = Counter[str]()
     for item in items:

@@ -34,8 +34,8 @@ _delete = delete(events).where(_of_leads)
 # The index on lead_id and id has the numbers of all events. Only leads with more than the limit are looked at further.
 _many = select(events.c.lead_id).where(_of_leads).group_by(events.c.lead_id).having(func.count() > MAX_REPEATED)
 _repeats = (events.c.lead_id == bindparam("lead_id"), events.c.type == REPEATED)
-# For one lead: its subquery runs once. For several, PostgreSQL ran it once for each event where its statistics were out
-# of date.
+# For one lead, so that its subquery runs once. In a statement for several leads it can run once for each event, where
+# PostgreSQL's statistics are out of date.
 _excess = select(events.c.id).where(*_repeats).order_by(events.c.id.desc()).offset(MAX_REPEATED).limit(1)
 _prune = delete(events).where(*_repeats, events.c.id <= _excess.scalar_subquery())
 # The ids of the events of a lead, as part of another statement.

@@ -153,7 +153,7 @@ class Scenario:
         self._survivor = self._deliver()
         self._load = Load(self._server, self._headers)
         self._load.start()
-        time.sleep(SETTLED_SECONDS)
+        time.sleep(SETTLED_SECONDS)  # nothing tells that the first retention is done
 
     def prepare(self) -> None:
         """One dispatcher stands still, another one dies while receivers hold or refuse what it sends."""
@@ -275,7 +275,7 @@ def main() -> None:
             scenario.wait_for_what_ends()
             scenario.check_what_stays()
             scenario.clock.set(0)
-            time.sleep(AGAIN_SECONDS)
+            time.sleep(AGAIN_SECONDS)  # the load goes on meanwhile
             scenario.check_order()
             print(f"{name}:")
             for fact, value in scenario.facts.items():
