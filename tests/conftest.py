@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tracing
 from browsers import browser as browser  # noqa: PLC0414  # a fixture
 from browsers import page as page  # noqa: PLC0414  # the same
 from browsers import sites as sites  # noqa: PLC0414  # the same
@@ -30,6 +31,8 @@ from leadapi.storage import db, engines
 from postgres import Postgres, in_memory
 from redis_server import RedisServer
 from servers import Server
+
+tracing.start_one_at_a_time()
 
 # How long an example takes depends on the load of the machine.
 settings.register_profile("leadapi", deadline=None)

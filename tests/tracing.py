@@ -1,0 +1,32 @@
+"""Tracing of threads, by which coverage is measured."""
+
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+
+def start_one_at_a_time() -> None:
+    """Let one thread after the other begin to be traced.
+
+    Python 3.11 cannot install two trace functions at once, and ends the second thread. It may switch threads meanwhile
+    where there is an audit hook, such as that of `leadapi.destinations.egress`:
+    https://github.com/python/cpython/issues/98257.
+    """
+    trace = threading.gettrace()
+    if trace is None or sys.version_info >= (3, 12):
+        return
+    lock = threading.RLock()
+    settrace = sys.settrace
+
+    def settrace_alone(function: Any) -> None:
+        with lock:
+            settrace(function)
+
+    def trace_alone(frame: FrameType, event: Any, argument: Any) -> Any:
+        # At the first event of a thread, coverage puts a faster function in the place of this one.
+        with lock:
+            return trace(frame, event, argument)
+
+    sys.settrace = settrace_alone
+    threading.settrace(trace_alone)
