@@ -32,16 +32,16 @@ from postgres import Postgres, in_memory
 from redis_server import RedisServer
 from servers import Server
 
-tracing.start_one_at_a_time()
-
 # How long an example takes depends on the load of the machine.
 settings.register_profile("leadapi", deadline=None)
 settings.load_profile("leadapi")
 
 # A shell starts background jobs with SIGINT ignored, and commands that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+tracing.start_one_at_a_time()
 
 MARKER = run_log.MARKER
+_numbers = itertools.count(1)
 
 Json = dict[str, Any]
 MakeApp = Callable[..., Flask]
@@ -271,13 +271,8 @@ def redis() -> Iterator[RedisServer]:
     server.kill()
 
 
-@pytest.fixture(scope="session")
-def _numbers() -> Iterator[int]:
-    return itertools.count(1)
-
-
 @pytest.fixture
-def new_lead(_numbers: Iterator[int]) -> NewLead:
+def new_lead() -> NewLead:
     """Make the JSON of a new lead; each call is about another person."""
 
     def make(**changes: Any) -> Json:

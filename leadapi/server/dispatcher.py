@@ -1,6 +1,6 @@
 """Decides when a thread answers a request.
 
-SQLite runs inside this process, and threads that compete for the interpreter lock are slower than one thread.
+Threads that compete for the interpreter lock are slower than one thread.
 """
 
 import logging

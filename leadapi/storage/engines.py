@@ -51,8 +51,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
     else:
         options |= postgresql_options()
-    # PostgreSQL calls wait on the network and release the GIL; SQLite calls use the CPU.
-    app.config["THREADS_AT_ONCE"] = 1 if url.get_backend_name() == "sqlite" else settings.threads
+    # SQLite calls use the CPU. PostgreSQL calls wait for the network: more threads help if it is far away.
+    app.config["THREADS_AT_ONCE"] = 1 if url.get_backend_name() == "sqlite" else max(1, settings.threads - 1)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
