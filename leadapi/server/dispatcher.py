@@ -12,7 +12,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
 # A request that takes longer no longer counts as one of those that run at the same time.
-PATIENCE_SECONDS = 0.002
+PATIENCE_SECONDS = 0.005
 # The liveness probe. It touches nothing, so it must not wait for requests that do.
 PROBE = "/health"
 
@@ -33,7 +33,11 @@ class Dispatcher:
         self._waiting: deque[HTTPChannel] = deque()
         # When the request of each busy thread began.
         self._began: dict[int, float] = {}
-        self._idle = threading.Condition()
+        self._lock = threading.Lock()
+        # Notified when a request may run.
+        self._idle = threading.Condition(self._lock)
+        # Notified when no request is waiting.
+        self._drained = threading.Condition(self._lock)
         for number in range(threads):
             threading.Thread(target=self._answer, args=(number,), daemon=True).start()
 
@@ -42,19 +46,22 @@ class Dispatcher:
         if channel.requests[0].path == PROBE:
             self._probes.add_task(channel)
             return
-        with self._idle:
+        with self._lock:
             self._waiting.append(channel)
-        self.relieve()
+            self._wake()
 
-    def relieve(self) -> bool:
-        """Wake a thread if a request is waiting and may run.
+    def let_work(self) -> bool:
+        """Leave the interpreter to the threads until they have taken all requests, for `PATIENCE_SECONDS` at most.
 
-        :return: whether a request is waiting, so that the caller has to ask again after `PATIENCE_SECONDS`.
+        :return: whether requests are still waiting, so that the caller has to call again soon.
         """
-        with self._idle:
-            if self._next_may_run():
-                self._idle.notify()
-            return bool(self._waiting)
+        with self._lock:
+            self._wake()
+            return not self._drained.wait_for(lambda: not self._waiting, PATIENCE_SECONDS)
+
+    def _wake(self) -> None:
+        if self._next_may_run():
+            self._idle.notify()
 
     def _next_may_run(self) -> bool:
         held_up = time.monotonic() - PATIENCE_SECONDS
@@ -63,11 +70,13 @@ class Dispatcher:
 
     def _answer(self, number: int) -> None:
         while True:
-            with self._idle:
+            with self._lock:
                 self._began.pop(number, None)
                 self._idle.wait_for(self._next_may_run)
                 channel = self._waiting.popleft()
                 self._began[number] = time.monotonic()
+                if not self._waiting:
+                    self._drained.notify()
             try:
                 channel.service()
             except Exception:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,7 +57,6 @@ def test_one_request_runs_at_a_time_on_one_thread() -> None:
     requests.add_task(first)
     requests.add_task(second)
 
-    assert requests.relieve()
     assert not second.answered.wait(0.1)
     goes_on.set()
     assert second.answered.wait(10)
@@ -88,6 +88,36 @@ def test_another_request_runs_when_one_is_held_up(monkeypatch: pytest.MonkeyPatc
 
     assert second.answered.wait(10)
     assert first.answered.wait(10)
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_event_loop_waits_until_all_requests_are_taken() -> None:
+    requests = _dispatcher()
+    goes_on = threading.Event()
+    first, second = Connection(lambda: goes_on.wait(10)), Connection(lambda: None)
+    requests.add_task(first)
+    requests.add_task(second)
+
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(requests.let_work)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.1)
+        goes_on.set()
+
+        assert not waiting.result(timeout=10)
+
+
+def test_the_event_loop_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0.01)
+    requests = _dispatcher(threads=1)
+    goes_on = threading.Event()
+    first, second = Connection(lambda: goes_on.wait(10)), Connection(lambda: None)
+    requests.add_task(first)
+    requests.add_task(second)
+
+    assert requests.let_work()
+    goes_on.set()
+    assert second.answered.wait(10)
 
 
 @pytest.mark.usefixtures("patient")
