@@ -188,20 +188,16 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     :return: the inserted leads, by the key of the address.
     """
     rows = [_row(new, key, time) for key, new in new_leads.items()]
-    values: dict[str, Any] = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
-    left_out = any(new.left_out for new in new_leads.values())
-    values |= parameters(tx, queries.INSERTED, rows)
-    if tx.dialect.name == "postgresql" and not left_out:
-        return _by_key(tx.execute(queries.insert_and_record, values).all())
-    inserted = _by_key(tx.execute(queries.insert_leads[tx.dialect.name], values).all())
-    values["first"] = min((lead.id for lead in inserted.values()), default=None)
-    if inserted and tx.dialect.name == "sqlite":
-        tx.execute(queries.store_new_texts, values)
-    if left_out:
+    if tx.dialect.name == "postgresql" and not any(new.left_out for new in new_leads.values()):
+        values = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
+        return _by_key(tx.execute(queries.insert_and_record, values | parameters(tx, queries.INSERTED, rows)))
+    inserted = _by_key(queries.inserting.execute(tx, rows))
+    if inserted:
+        texts = {row["email_key"]: row["search_text"] for row in rows}
+        new = sorted((lead.id, key) for key, lead in inserted.items())
+        queries.store_texts.execute(tx, [{"lead_id": lead_id, "search_text": texts[key]} for lead_id, key in new])
         data = {key: _with_left_out(lead, new_leads[key]) for key, lead in inserted.items()}
-        events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in inserted.items()])
-    elif inserted:
-        tx.execute(queries.record_new, values)
+        events.record(tx, [_event(events.CREATED, lead_id, by, time, data[key]) for lead_id, key in new])
     return inserted
 
 

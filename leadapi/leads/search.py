@@ -28,10 +28,13 @@ def search_text(lead: Mapping[str, Any]) -> str:
 
     :param lead: fields of a lead; `attributes` as a mapping or None.
     """
-    texts: list[str | None] = []
+    texts: list[str] = []
     for name in SEARCHED:
         value = lead.get(name)
-        texts += value.values() if isinstance(value, Mapping) else [value]
+        if isinstance(value, str):
+            texts.append(value)
+        elif value:
+            texts += value.values()
     # PostgreSQL stores no NUL in a text, and no word of a search has one.
     return normalize(SEPARATOR.join(filter(None, texts)).replace("\0", SEPARATOR))
 
