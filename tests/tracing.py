@@ -7,7 +7,7 @@ from typing import Any
 
 
 def start_one_at_a_time() -> None:
-    """Let one thread after the other begin to be traced.
+    """Start tracing in one thread at a time. Processes that tests start do not call this.
 
     Python 3.11 cannot install two trace functions at once, and ends the second thread. It may switch threads meanwhile
     where there is an audit hook, such as that of `leadapi.destinations.egress`:

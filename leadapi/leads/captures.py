@@ -191,13 +191,14 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     if tx.dialect.name == "postgresql" and not any(new.left_out for new in new_leads.values()):
         values = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
         return _by_key(tx.execute(queries.insert_and_record, values | parameters(tx, queries.INSERTED, rows)))
-    inserted = _by_key(queries.inserting.execute(tx, rows))
+    # RETURNING has no order. The events are in the order of the ids.
+    inserted = _by_key(sorted(queries.inserting.execute(tx, rows)))
     if inserted:
         texts = {row["email_key"]: row["search_text"] for row in rows}
-        new = sorted((lead.id, key) for key, lead in inserted.items())
-        queries.store_texts.execute(tx, [{"lead_id": lead_id, "search_text": texts[key]} for lead_id, key in new])
-        data = {key: _with_left_out(lead, new_leads[key]) for key, lead in inserted.items()}
-        events.record(tx, [_event(events.CREATED, lead_id, by, time, data[key]) for lead_id, key in new])
+        new_texts = [{"lead_id": lead.id, "search_text": texts[key]} for key, lead in inserted.items()]
+        queries.store_texts.execute(tx, new_texts)
+        data = [(lead.id, _with_left_out(lead, new_leads[key])) for key, lead in inserted.items()]
+        events.record(tx, [_event(events.CREATED, lead_id, by, time, text) for lead_id, text in data])
     return inserted
 
 

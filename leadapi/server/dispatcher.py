@@ -11,7 +11,8 @@ from collections import deque
 from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
-# A request that takes longer no longer counts as one of those that run at the same time.
+# A request that has run for longer does not count as running. The event loop leaves the interpreter to the threads for
+# as long at most.
 PATIENCE_SECONDS = 0.005
 # The liveness probe. It touches nothing, so it must not wait for requests that do.
 PROBE = "/health"
@@ -51,22 +52,25 @@ class Dispatcher:
             self._wake()
 
     def let_work(self) -> bool:
-        """Leave the interpreter to the threads until they have taken all requests, for `PATIENCE_SECONDS` at most.
+        """Leave the interpreter to the threads until they have taken all requests, unless all of them are held up.
 
-        :return: whether requests are still waiting, so that the caller has to call again soon.
+        :return: whether requests are still waiting, so that the caller has to call again after `PATIENCE_SECONDS`.
         """
         with self._lock:
+            self._drained.wait_for(lambda: not self._waiting or not self._running(), PATIENCE_SECONDS)
             self._wake()
-            return not self._drained.wait_for(lambda: not self._waiting, PATIENCE_SECONDS)
+            return bool(self._waiting)
+
+    def _running(self) -> int:
+        held_up = time.monotonic() - PATIENCE_SECONDS
+        return sum(began > held_up for began in self._began.values())
+
+    def _next_may_run(self) -> bool:
+        return bool(self._waiting) and self._running() < self._at_once
 
     def _wake(self) -> None:
         if self._next_may_run():
             self._idle.notify()
-
-    def _next_may_run(self) -> bool:
-        held_up = time.monotonic() - PATIENCE_SECONDS
-        running = [began for began in self._began.values() if began > held_up]
-        return bool(self._waiting) and len(running) < self._at_once
 
     def _answer(self, number: int) -> None:
         while True:
@@ -75,6 +79,7 @@ class Dispatcher:
                 self._idle.wait_for(self._next_may_run)
                 channel = self._waiting.popleft()
                 self._began[number] = time.monotonic()
+                self._wake()
                 if not self._waiting:
                     self._drained.notify()
             try:

@@ -14,7 +14,7 @@ from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
 from leadapi.server.connections import Channel
-from leadapi.server.dispatcher import Dispatcher
+from leadapi.server.dispatcher import PATIENCE_SECONDS, Dispatcher
 from leadapi.server.framing import OVERHEAD_BYTES
 
 # How long a stopping worker keeps idle connections open.
@@ -67,7 +67,7 @@ class WaitressWorker(Worker):
 
     def handle_events(self, seconds: float, idle_seconds: float) -> None:
         """Wait for events and handle them. Once in so many seconds, send the heartbeat and check the deadlines."""
-        pause = 0 if self.dispatcher.let_work() else seconds
+        pause = PATIENCE_SECONDS if self.dispatcher.let_work() else seconds
         wasyncore.loop(pause, use_poll=True, map=self.channels, count=1)
         if time.monotonic() < self.next_check:
             return

@@ -51,7 +51,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
     else:
         options |= postgresql_options()
-    # SQLite calls use the CPU. PostgreSQL calls wait for the network: more threads help if it is far away.
+    # Of two threads, one runs and one takes over while a request is held up. Calls to a distant PostgreSQL wait for the
+    # network, so that more are of use.
     app.config["THREADS_AT_ONCE"] = 1 if url.get_backend_name() == "sqlite" else max(1, settings.threads - 1)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options

@@ -140,6 +140,10 @@ def test_what_is_too_long_or_too_much_is_cut(client: FlaskClient, send: Send, ne
     assert response.status_code == 201
     assert lead["source"] == "s" * 100
     assert lead["attributes"] == {"landing_page": url[:2000], "n" * 100: "1"}
+    (event,) = body(client.get(f"/leads/{lead['id']}/events"))["items"]
+    left_out = event["data"].pop("left_out")
+    assert event["data"] == lead
+    assert left_out["landing_page"] == url
 
 
 def test_a_lead_keeps_as_many_attributes_as_it_has_room_for(send: Send, new_lead: NewLead) -> None:

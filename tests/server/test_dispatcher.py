@@ -1,6 +1,7 @@
 """When a thread of a worker answers a request."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ class Connection:
 
     def __init__(self, answer: Callable[[], Any], path: str = "/leads") -> None:
         self.requests = [SimpleNamespace(path=path)]
+        self.began = threading.Event()
         self.answered = threading.Event()
         self.thread = ""
         self._answer = answer
@@ -30,6 +32,7 @@ class Connection:
     def service(self) -> None:
         """Answer the request."""
         self.thread = threading.current_thread().name
+        self.began.set()
         try:
             self._answer()
         finally:
@@ -77,14 +80,17 @@ def test_requests_run_at_the_same_time_where_that_is_of_use() -> None:
     assert not both.broken
 
 
+@pytest.mark.usefixtures("patient")
 def test_another_request_runs_when_one_is_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0)
     requests = _dispatcher()
     goes_on = threading.Event()
     first, second = Connection(lambda: goes_on.wait(10)), Connection(goes_on.set)
-
     requests.add_task(first)
     requests.add_task(second)
+    assert first.began.wait(10)
+
+    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0)
+    requests.let_work()
 
     assert second.answered.wait(10)
     assert first.answered.wait(10)
@@ -107,15 +113,20 @@ def test_the_event_loop_waits_until_all_requests_are_taken() -> None:
         assert not waiting.result(timeout=10)
 
 
-def test_the_event_loop_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0.01)
+def test_the_event_loop_does_not_wait_for_requests_that_are_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience = 1
+    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", patience)
     requests = _dispatcher(threads=1)
     goes_on = threading.Event()
     first, second = Connection(lambda: goes_on.wait(10)), Connection(lambda: None)
     requests.add_task(first)
+    assert first.began.wait(10)
     requests.add_task(second)
 
     assert requests.let_work()
+    started = time.monotonic()
+    assert requests.let_work()
+    assert time.monotonic() < started + patience
     goes_on.set()
     assert second.answered.wait(10)
 
