@@ -188,17 +188,20 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     :return: the inserted leads, by the key of the address.
     """
     rows = [_row(new, key, time) for key, new in new_leads.items()]
-    if tx.dialect.name == "postgresql" and not any(new.left_out for new in new_leads.values()):
-        values = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
-        return _by_key(tx.execute(queries.insert_and_record, values | parameters(tx, queries.INSERTED, rows)))
-    # RETURNING has no order. The events are in the order of the ids.
-    inserted = _by_key(sorted(queries.inserting.execute(tx, rows)))
-    if inserted:
-        texts = {row["email_key"]: row["search_text"] for row in rows}
-        new_texts = [{"lead_id": lead.id, "search_text": texts[key]} for key, lead in inserted.items()]
-        queries.store_texts.execute(tx, new_texts)
-        data = [(lead.id, _with_left_out(lead, new_leads[key])) for key, lead in inserted.items()]
-        events.record(tx, [_event(events.CREATED, lead_id, by, time, text) for lead_id, text in data])
+    values: dict[str, Any] = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
+    left_out = any(new.left_out for new in new_leads.values())
+    values |= parameters(tx, queries.INSERTED, rows)
+    if tx.dialect.name == "postgresql" and not left_out:
+        return _by_key(tx.execute(queries.insert_and_record, values).all())
+    inserted = _by_key(tx.execute(queries.insert_leads[tx.dialect.name], values).all())
+    values["first"] = min((lead.id for lead in inserted.values()), default=None)
+    if inserted and tx.dialect.name == "sqlite":
+        tx.execute(queries.store_new_texts, values)
+    if left_out:
+        data = {key: _with_left_out(lead, new_leads[key]) for key, lead in inserted.items()}
+        events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in inserted.items()])
+    elif inserted:
+        tx.execute(queries.record_new, values)
     return inserted
 
 
