@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Hands requests to threads. A thread that has answered one takes the next itself, without waking another.
+    """Hands requests to threads. A thread that has answered one takes the next itself.
 
     :param probes: answers liveness probes: while a database hangs, all other threads may wait for it for seconds.
     :param threads: the number of threads.
@@ -79,6 +79,7 @@ class Dispatcher:
                 self._idle.wait_for(self._next_may_run)
                 channel = self._waiting.popleft()
                 self._began[number] = time.monotonic()
+                # Several may run if requests were held up at the same time.
                 self._wake()
                 if not self._waiting:
                     self._drained.notify()

@@ -86,8 +86,8 @@ def test_another_request_runs_when_one_is_held_up(monkeypatch: pytest.MonkeyPatc
     goes_on = threading.Event()
     first, second = Connection(lambda: goes_on.wait(10)), Connection(goes_on.set)
     requests.add_task(first)
-    requests.add_task(second)
     assert first.began.wait(10)
+    requests.add_task(second)
 
     monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0)
     requests.let_work()
@@ -97,11 +97,32 @@ def test_another_request_runs_when_one_is_held_up(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("patient")
+def test_several_requests_run_when_several_are_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = _dispatcher(threads=4, at_once=2)
+    goes_on, both = threading.Event(), threading.Barrier(2)
+    held_up = [Connection(lambda: goes_on.wait(30)) for _ in range(2)]
+    others = [Connection(lambda: both.wait(10)) for _ in range(2)]
+    for connection in held_up:
+        requests.add_task(connection)
+    assert all(connection.began.wait(10) for connection in held_up)
+    for connection in others:
+        requests.add_task(connection)
+
+    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0)
+    requests.let_work()
+
+    assert all(connection.answered.wait(15) for connection in others)
+    assert not both.broken
+    goes_on.set()
+
+
+@pytest.mark.usefixtures("patient")
 def test_the_event_loop_waits_until_all_requests_are_taken() -> None:
     requests = _dispatcher()
     goes_on = threading.Event()
     first, second = Connection(lambda: goes_on.wait(10)), Connection(lambda: None)
     requests.add_task(first)
+    assert first.began.wait(10)
     requests.add_task(second)
 
     with ThreadPoolExecutor() as threads:
