@@ -187,22 +187,28 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
     :param new_leads: by the key of the address.
     :return: the inserted leads, by the key of the address.
     """
-    rows = [_row(new, key, time) for key, new in new_leads.items()]
-    values: dict[str, Any] = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
     left_out = any(new.left_out for new in new_leads.values())
-    values |= parameters(tx, queries.INSERTED, rows)
+    event = {"time": time_text(time), "actor": by.key_id, "announced": by.announces}
+    rows = {key: _row(new, key, time) for key, new in new_leads.items()}
     if tx.dialect.name == "postgresql" and not left_out:
+        values = event | parameters(tx, queries.STORED, list(rows.values()))
         return _by_key(tx.execute(queries.insert_and_record, values).all())
-    inserted = _by_key(tx.execute(queries.insert_leads[tx.dialect.name], values).all())
-    values["first"] = min((lead.id for lead in inserted.values()), default=None)
-    if inserted and tx.dialect.name == "sqlite":
-        tx.execute(queries.store_new_texts, values)
-    if left_out:
-        data = {key: _with_left_out(lead, new_leads[key]) for key, lead in inserted.items()}
-        events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in inserted.items()])
-    elif inserted:
-        tx.execute(queries.record_new, values)
-    return inserted
+    keys: dict[int, str] = {}
+    texts = []
+    inserted: Sequence[Any] = queries.inserting.execute(tx, list(rows.values())).all()
+    for lead_id, key in inserted:
+        keys[lead_id] = key
+        texts.append({"lead_id": lead_id, "search_text": rows[key]["search_text"]})
+    if not keys:
+        return {}
+    queries.store_texts.execute(tx, texts)
+    if not left_out:
+        recorded = tx.execute(queries.record_new, event | {"first": min(keys)}).all()
+        return {keys[lead_id]: ShownLead(lead_id, json) for lead_id, json in recorded}
+    created = _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(keys.values())}))
+    data = {key: _with_left_out(lead, new_leads[key]) for key, lead in created.items()}
+    events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in created.items()])
+    return created
 
 
 def _with_left_out(lead: ShownLead, new: NewLead) -> str:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     ColumnElement,
-    FromClause,
     FunctionElement,
     Integer,
     Select,
@@ -246,44 +245,31 @@ locked_by_id = locked.where(leads.c.id == bindparam("lead_id"))
 locked_by_key = locked.where(leads.c.email_key.in_(bindparam("keys", expanding=True))).order_by(leads.c.id)
 
 STORED = tuple(column.name for column in leads.c if column.name != "id")
-# The parameters of an insert: the columns, and the text for a search.
-INSERTED = (*STORED, "search_text")
 TEXTS = ("lead_id", "search_text")
 # A lead whose address is taken is left out.
-_inserting = RowsInsert(leads, STORED, conflict="email_key", returning=[leads.c.id, leads.c.email_key, lead_json])
+inserting = RowsInsert(leads, STORED, conflict="email_key", returning=[leads.c.id, leads.c.email_key])
+store_texts = RowsInsert(searched, TEXTS, conflict="lead_id", replaced=["search_text"])
 _time: BindParameter[str] = bindparam("time", type_=Text)
 _created = literal(events.CREATED, Text)
 _actor: BindParameter[str] = bindparam("actor", type_=Text)
 _announced: BindParameter[bool] = bindparam("announced", type_=Boolean)
-_first = leads.c.id >= bindparam("first")
-
-
-def _new_texts(dialect: str, new: FromClause) -> Select[Any]:
-    # SQLite finds a cell by its place among all.
-    names = INSERTED if dialect == "sqlite" else ("email_key", "search_text")
-    given = records([column(name, Text) for name in names])[dialect].subquery("given")
-    return select(new.c.id, given.c.search_text).join_from(given, new, new.c.email_key == given.c.email_key)
-
-
-# On SQLite, three statements insert leads, their texts and their events: it has one writer at a time, and a new id is
+# Records that leads were created, and returns the leads. Only for SQLite: it has one writer at a time, and a new id is
 # larger than all before.
-store_new_texts = insert(searched).from_select(TEXTS, _new_texts("sqlite", leads).where(_first))
 record_new = events.recording(
-    select(leads.c.id, _created, _time, _actor, lead_json, _announced).where(_first).order_by(leads.c.id)
-)
-# On PostgreSQL, they are one statement: one round trip (.github/decisions/0005).
-_new = _inserting.statements["postgresql"].cte("new")
-_insert_with_texts = select(_new.c.id, _new.c.email_key, _new.c.json).add_cte(
-    insert(searched).from_select(TEXTS, _new_texts("postgresql", _new)).cte("texts")
-)
-insert_leads = {"sqlite": _inserting.statements["sqlite"], "postgresql": _insert_with_texts}
-insert_and_record = _insert_with_texts.add_cte(
-    events.recording(select(_new.c.id, _created, cast(_time, UTCDateTime), _actor, _new.c.json, _announced)).cte(
-        "recorded"
-    )
+    select(leads.c.id, _created, _time, _actor, lead_json, _announced)
+    .where(leads.c.id >= bindparam("first"))
+    .order_by(leads.c.id)
+).returning(events.events.c.lead_id, events.events.c.data)
+# On PostgreSQL, leads, their texts and their events are inserted by one statement: one round trip
+# (.github/decisions/0005).
+_new = inserting.statements["postgresql"].returning(lead_json).cte("new")
+_given = records([column("email_key", Text), column("search_text", Text)])["postgresql"].subquery("given")
+_texts = select(_new.c.id, _given.c.search_text).join_from(_given, _new, _new.c.email_key == _given.c.email_key)
+_recorded = select(_new.c.id, _created, cast(_time, UTCDateTime), _actor, _new.c.json, _announced)
+insert_and_record = select(_new.c.id, _new.c.email_key, _new.c.json).add_cte(
+    insert(searched).from_select(TEXTS, _texts).cte("texts"), events.recording(_recorded).cte("recorded")
 )
 updating = RowsUpdate(leads, [*MERGED, "email_key", "updated_at"])
-store_texts = RowsInsert(searched, TEXTS, conflict="lead_id", replaced=["search_text"])
 ids_by_key = select(leads.c.id, leads.c.email_key).where(leads.c.email_key.in_(bindparam("keys", expanding=True)))
 _of_ids = leads.c.id.in_(bindparam("lead_ids", expanding=True))
 locked_keys = select(leads.c.id, leads.c.email_key).where(_of_ids).order_by(leads.c.id).with_for_update()
