@@ -4,7 +4,6 @@ gunicorn takes its settings from the names of this module, so the environment is
 leadapi may import this module. A name that equals a setting of gunicorn, such as `config`, would set it.
 """
 
-import gc
 import logging
 import shutil
 import signal
@@ -60,11 +59,6 @@ def on_starting(_server: Any) -> None:
     """Log a warning if the service is open to other machines by mistake."""
     if _settings.exposure:
         logging.getLogger("leadapi.gunicorn").warning("service.exposed", extra={"reason": _settings.exposure})
-
-
-def when_ready(_server: Any) -> None:
-    """Exclude the application from garbage collection: the collection at exit would delay the stop of a worker."""
-    gc.freeze()
 
 
 def post_fork(_server: Any, worker: Any) -> None:
