@@ -20,7 +20,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
 from shared_apps import PostgresDatabase, SharedApps, SqliteDatabase, closing_connections, new_app
-from tiers import pytest_collection_finish as pytest_collection_finish  # noqa: PLC0414  # pytest finds its hooks here
+from tiers import pytest_collection as pytest_collection  # noqa: PLC0414  # pytest finds its hooks here
 from tiers import pytest_collection_modifyitems as pytest_collection_modifyitems  # noqa: PLC0414  # the same
 from werkzeug.test import TestResponse
 
