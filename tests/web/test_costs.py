@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import tee
 
 import pytest
@@ -27,13 +27,11 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def frozen() -> Iterator[None]:
-    """Leave the application out of garbage collections, as leadapi/gunicorn.py does."""
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """Leave what other tests have made out of garbage collections, as wsgi.py does with the application."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
