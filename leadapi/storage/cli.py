@@ -5,7 +5,6 @@ from pathlib import Path
 
 import alembic.command
 import click
-import psycopg
 from alembic.util import CommandError
 from marshmallow import ValidationError
 from sqlalchemy import URL
@@ -121,9 +120,6 @@ def copy(url: URL, *, restart: bool) -> None:
             totals = copying.copy_to(url, restart=restart, begin=_tell_start, progress=advance)
         except (copying.CopyRefused, DatabaseInUse) as exc:
             raise click.ClickException(str(exc)) from exc
-        except psycopg.Error as exc:
-            # The lines after the first one quote data.
-            raise click.ClickException(f"PostgreSQL refuses the data: {str(exc).splitlines()[0]}") from exc
     show_table(("table", "rows"), [(name, f"{number:,}") for name, number in totals.items()])
     click.echo("Both databases have these numbers of rows. Set DATABASE_URL to the new one and start the service.")
 

@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from psycopg import sql
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -66,7 +65,8 @@ def copy_to(url: URL, *, restart: bool, begin: Callable[[int], object], progress
     :param restart: whether to start anew instead of continuing an unfinished copy.
     :param begin: called with the number of rows that an unfinished copy has stored before.
     :return: the number of rows of each table, which is the same in both databases.
-    :raises CopyRefused: the source is no SQLite file, the target has other data, or the numbers of rows differ.
+    :raises CopyRefused: the source is no SQLite file, the target has other data or does not accept a row, or the
+        numbers of rows differ.
     :raises leadapi.storage.restore.DatabaseInUse: another process has the source open.
     """
     path = database_file(db.engine)
@@ -173,13 +173,20 @@ def _batches(source: Connection, target: Engine, table: Table) -> Iterator[int]:
 
 
 def _store(tx: Connection, table: Table, rows: Any) -> None:
-    """Store rows, each of which begins with its rowid, by COPY: it takes less time than INSERT."""
-    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.c)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), names)
+    """Store rows, each of which begins with its rowid, by COPY: it takes less time than INSERT.
+
+    :raises CopyRefused: PostgreSQL does not accept a row.
+    """
+    quoted = tx.dialect.identifier_preparer.quote
+    statement = f"COPY {quoted(table.name)} ({', '.join(quoted(column.name) for column in table.c)}) FROM STDIN"
     driver: Any = tx.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row[1:])
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row[1:])
+    except tx.dialect.loaded_dbapi.Error as exc:
+        # The lines after the first one quote data.
+        raise CopyRefused(f"PostgreSQL refuses the data: {str(exc).splitlines()[0]}") from exc
 
 
 def _finish(source: Connection, target: Engine, totals: dict[str, int]) -> None:

@@ -8,12 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from psycopg.abc import PQGen
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -28,8 +26,6 @@ WAIT_SECONDS = 5
 # that has to wait for both gives up within 8 seconds.
 CONNECT_SECONDS = 2
 GRACE_SECONDS = 0.5
-
-T = TypeVar("T")
 
 db = SQLAlchemy(model_class=Base)
 
@@ -62,31 +58,6 @@ def init_app(app: Flask, settings: Settings) -> None:
             prepare_sqlite(db.engine)
         else:
             prepare_postgresql(db.engine)
-
-
-class PostgresConnection(psycopg.Connection[Any]):
-    """A connection that gives up when the server does not answer.
-
-    The time limits of PostgreSQL are the server's own, and the kernel acknowledges packets while the server's processes
-    are stopped.
-    """
-
-    # None while a statement may take as long as it needs.
-    answer_seconds: float | None = None
-
-    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """Run an operation to its end.
-
-        :raises psycopg.OperationalError: the server has not answered in time. The connection is closed.
-        """
-        try:
-            return super().wait(gen, interval, timeout or self.answer_seconds)
-        except psycopg.OperationalError as exc:
-            # Without an SQLSTATE, the error is not the server's. A late answer would be taken for that of the next
-            # statement.
-            if exc.sqlstate is None:
-                self.close()
-            raise
 
 
 @contextmanager
@@ -187,13 +158,15 @@ def prepare_postgresql(engine: Engine) -> None:
     """Limit how long a connection waits, and replace broken connections without a ping."""
 
     @event.listens_for(engine, "do_connect")
-    def do_connect(_dialect: Any, _record: Any, arguments: Any, parameters: dict[str, Any]) -> PostgresConnection:
+    def do_connect(_dialect: Any, _record: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
+        from leadapi.storage.postgresql import PostgresConnection  # noqa: PLC0415  # the driver takes 40 ms to load
+
         connection = PostgresConnection.connect(*arguments, **parameters)
         connection.answer_seconds = WAIT_SECONDS + GRACE_SECONDS
         return connection
 
     @event.listens_for(engine, "checkout")
-    def checkout(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:
+    def checkout(connection: Any, _record: Any, _proxy: Any) -> None:
         # An idle connection has something to read only if the server has ended it. Polling the socket costs a
         # microsecond, a ping costs a round trip.
         readable = select.poll()
