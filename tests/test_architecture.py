@@ -217,3 +217,21 @@ def test_an_exception_from_a_rule_has_its_reason_beside_it() -> None:
         assert "# type: ignore" not in exception, (path, line)
         assert not reason or len(reason[0].strip(" #-")) > 5, (path, line)
         assert not re.search("T[O]DO|F[I]XME|X[X]X", line), (path, line)
+
+
+def test_a_start_loads_nothing_that_it_does_not_need_and_leaves_the_collection_of_garbage_on(tmp_path: Path) -> None:
+    program = (
+        "import gc, sys, wsgi\n"
+        "print(sorted({'apprise', 'psycopg', 'redis', 'requests'} & sys.modules.keys()))\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "LOG_LEVEL": "ERROR", "DATABASE_URL": "sqlite://"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert result.stdout == "[]\nTrue True\n"

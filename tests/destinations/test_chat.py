@@ -2,14 +2,10 @@
 
 import gc
 import logging
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 import pytest
@@ -19,7 +15,6 @@ from leadapi.destinations import chat, kinds
 from leadapi.destinations.errors import UrlRefused
 from leadapi.destinations.kinds import Message, Outcome, Target
 from receivers import Answer, Receiver, dripping, endless, response, running
-from servers import ROOT
 
 PRIVATE = config.load(
     {"DATABASE_URL": "sqlite://", "WEBHOOK_ALLOW_PRIVATE": "on", "PUBLIC_URL": "https://leads.example.com"}
@@ -216,22 +211,6 @@ def test_what_apprise_logs_is_in_no_log(receiver: Receiver, caplog: pytest.LogCa
     lines = [record.getMessage() for record in caplog.records if "tk_secret" in record.getMessage()]
     assert lines == []
     assert logging.getLogger("apprise").propagate is False
-
-
-def test_apprise_is_imported_by_nothing_but_chat(tmp_path: Any) -> None:
-    program = (
-        "import sys; import leadapi; leadapi.create_app(); print('apprise' in sys.modules, 'requests' in sys.modules)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "LOG_LEVEL": "ERROR", "DATABASE_URL": "sqlite://"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert result.stdout == "False False\n"
 
 
 @pytest.mark.parametrize(
