@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from leadapi.leads.models import IMPORTED, SENT
+
 # Parts of a name, for forms and files without a field for the full name. NAME alone is the full name. It is the last
 # name next to FIRST_NAME (German: "Vorname" and "Name"), and the first name next to LAST_NAME (Italian: "Nome" and
 # "Cognome").
@@ -12,9 +14,10 @@ FIRST_NAME, NAME, LAST_NAME = "first_name", "name", "last_name"
 # Longer labels are cut, which bounds the work of NFKD. The longest spelling below has half of it.
 MAX_LENGTH = 80
 
+# Besides the names of the fields themselves.
 SPELLINGS = {
     "full_name": """
-        full name, your name, your full name, contact name, customer name, client name, lead name, person name,
+        your name, your full name, contact name, customer name, client name, lead name, person name,
         invitee name, attendee name, respondent name, submitter name, name first last,
         what is your name, what's your name, what is your full name, what's your full name,
         wie heißt du, wie heißen sie, wie ist dein name, wie ist ihr name, wie lautet ihr name,
@@ -36,7 +39,7 @@ SPELLINGS = {
         nom de famille, apellido, apellidos, sobrenome, apelido, cognome, achternaam, nazwisko
     """,
     "email": """
-        email, email address, your email, your email address, email id, mail, mail address, contact email, user email,
+        email address, your email, your email address, email id, mail, mail address, contact email, user email,
         work email, business email, company email, personal email, primary email, email 1, email 1 value, person email,
         customer email, client email, lead email, invitee email, attendee email, respondent email,
         what is your email, what's your email, what is your email address, what's your email address,
@@ -48,33 +51,33 @@ SPELLINGS = {
         e-mailadres, mailadres, uw e-mailadres, je e-mailadres, adres e-mail, adres email, twój e-mail
     """,
     "company": """
-        company, company name, your company, company / account, account name, organization, organisation,
+        company name, your company, company / account, account name, organization, organisation,
         organization name, organisation name, business name, associated company, contact company,
         firma, firmenname, unternehmen, ihre firma, ihr unternehmen, entreprise, société, nom de l'entreprise,
         empresa, nombre de la empresa, compañía, nome da empresa, azienda, società, ragione sociale,
         bedrijf, bedrijfsnaam, nazwa firmy
     """,
     "message": """
-        message, your message, comment, comments, your comment, your comments, comment or message, enquiry, inquiry,
+        your message, comment, comments, your comment, your comments, comment or message, enquiry, inquiry,
         your enquiry,
         your inquiry, nachricht, ihre nachricht, deine nachricht, kommentar, anfrage, ihre anfrage,
         votre message, commentaire, commentaires, mensaje, su mensaje, tu mensaje, comentario, comentarios,
         mensagem, sua mensagem, comentário, messaggio, il tuo messaggio, commento,
         bericht, uw bericht, je bericht, opmerking, opmerkingen, wiadomość, treść wiadomości, twoja wiadomość
     """,
-    "source": "source, lead source",
+    "source": "lead source",
 }
 # Only files may set the status and the times of a lead; forms may not.
 COLUMN_SPELLINGS = {
-    "status": "status, lead status, contact status",
+    "status": "lead status, contact status",
     "created_at": """
-        created at, created, created time, created date, created on, create date, creation date, date created,
+        created, created time, created date, created on, create date, creation date, date created,
         date added, added at, added time, profile created on, submitted at, submitted on, submitted, submit date,
         submit time, submission date, submission time, date submitted, lead submit time, lead created time, entry date,
         timestamp
     """,
     "updated_at": """
-        updated at, updated, updated time, updated on, update date, date updated, modified at, modified time,
+        updated, updated time, updated on, update date, date updated, modified at, modified time,
         modified date, date modified, last modified, last modified date, last updated
     """,
 }
@@ -112,5 +115,5 @@ def _by_spelling(spellings: dict[str, str]) -> dict[str, str]:
 
 # A note in brackets at the end of a label.
 _note = re.compile(r"\([^()]*\)\W*\Z")
-_fields = _by_spelling(SPELLINGS)
-_columns = _by_spelling(COLUMN_SPELLINGS)
+_fields = {normalize_label(name): name for name in SENT if name != "attributes"} | _by_spelling(SPELLINGS)
+_columns = {normalize_label(name): name for name in IMPORTED} | _by_spelling(COLUMN_SPELLINGS)

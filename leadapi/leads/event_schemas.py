@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from leadapi.events.schemas import EventSchema
-from leadapi.leads.schemas import LeadSchema, Status
+from leadapi.leads.schemas import LeadSchema
 from leadapi.web.fields import Constant, OneOf, ShownSchema
 
 
@@ -22,18 +22,17 @@ class FieldChangeSchema(ShownSchema):
     to = FieldValue(required=True)
 
 
-class SentLeadSchema(ShownSchema):
-    """A repeat as it was sent."""
+class SentLeadSchema(LeadSchema):
+    """A repeat as it was sent. From a file, it can have a status and times."""
 
-    full_name = fields.String(required=True)
-    email = fields.String(required=True)
-    company = fields.String(allow_none=True)
-    message = fields.String(allow_none=True)
-    source = fields.String(allow_none=True)
+    class Meta(LeadSchema.Meta):
+        exclude = ("id",)
+
     attributes = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
-    status = Status()
-    created_at = fields.AwareDateTime(metadata={"description": "From a file."})
-    updated_at = fields.AwareDateTime(metadata={"description": "From a file."})
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        # Senders may leave out all other fields.
+        field_obj.required = field_name in ("full_name", "email")
 
 
 def _changes() -> fields.Field[Any]:

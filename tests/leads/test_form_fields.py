@@ -73,6 +73,7 @@ def test_common_names_of_a_name_are_understood(
         ("email[]", "email"),
         ("E-Mail (geschäftlich)", "email"),
         ("Correo electrónico", "email"),
+        ("COMPANY", "company"),
         ("Company Name", "company"),
         ("organisation", "company"),
         ("Firma", "company"),

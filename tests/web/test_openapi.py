@@ -177,6 +177,7 @@ def test_what_several_places_share_has_one_name(document: Json) -> None:
     assert {name for name, each in schemas.items() if each.get("properties", {}).get("status") == status} == {
         *("Lead", "LeadChanges", "LeadCreated", "SentLead")
     }
+    assert schemas["SentLead"]["properties"].keys() == schemas["Lead"]["properties"].keys() - {"id"}
     for path in ("/leads", "/leads/export"):
         (parameter,) = (each for each in document["paths"][path]["get"]["parameters"] if each["name"] == "status")
         assert parameter["schema"] == status

@@ -148,8 +148,6 @@ class _Planner:
             if found is None and names_utc(name):
                 found = field_of_column(without_utc(name))
                 found = found if found in STATE else None
-            if normalize_label(name) == "attributes":
-                found = "attributes"
             if found in IMPORTED and found not in self.used:
                 candidates.setdefault(found, []).append(index)
         guessed: dict[str, tuple[int, ...]] = {}

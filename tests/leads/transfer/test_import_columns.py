@@ -9,6 +9,8 @@ from click.testing import Result
 from flask import Flask
 
 from conftest import MakeApp, body
+from leadapi.leads.aliases import field_of_column
+from leadapi.leads.models import IMPORTED
 
 CASES = Path(__file__).parent / "cases"
 LONG = "Would you tell us in one sentence " * 3 + "why?"
@@ -71,6 +73,11 @@ def test_case_spaces_and_punctuation_do_not_matter(bring_in: Importer, header: s
 
     assert f"Guessed from the columns: {header!r} is {field}." in result.stderr
     assert bring_in.leads()[0][field] == values[field]
+
+
+@pytest.mark.parametrize("field", IMPORTED)
+def test_the_name_of_a_field_is_understood_in_every_spelling(field: str) -> None:
+    assert field_of_column(f"{field.replace('_', ' ').title()}:") == field
 
 
 def test_guesses_are_told_before_anything_is_stored(bring_in: Importer) -> None:
