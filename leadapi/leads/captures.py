@@ -203,8 +203,10 @@ def _insert(tx: Connection, new_leads: Mapping[str, NewLead], by: Caller, time: 
         return {}
     queries.store_texts.execute(tx, texts)
     if not left_out:
+        # On SQLite: PostgreSQL has inserted all by one statement.
         recorded = tx.execute(queries.record_new, event | {"first": min(keys)}).all()
         return {keys[lead_id]: ShownLead(lead_id, json) for lead_id, json in recorded}
+    # The lock holds nobody up: no other transaction sees these leads yet.
     created = _by_key(tx.execute(queries.locked_by_key, {"keys": sorted(keys.values())}))
     data = {key: _with_left_out(lead, new_leads[key]) for key, lead in created.items()}
     events.record(tx, [_event(events.CREATED, lead.id, by, time, data[key]) for key, lead in created.items()])

@@ -263,6 +263,7 @@ record_new = events.recording(
 # On PostgreSQL, leads, their texts and their events are inserted by one statement: one round trip
 # (.github/decisions/0005).
 _new = inserting.statements["postgresql"].returning(lead_json).cte("new")
+# The parameter has whole rows, so also their texts.
 _given = records([column("email_key", Text), column("search_text", Text)])["postgresql"].subquery("given")
 _texts = select(_new.c.id, _given.c.search_text).join_from(_given, _new, _new.c.email_key == _given.c.email_key)
 _recorded = select(_new.c.id, _created, cast(_time, UTCDateTime), _actor, _new.c.json, _announced)

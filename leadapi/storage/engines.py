@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -19,6 +19,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from leadapi.config import IN_MEMORY, Settings
 from leadapi.storage.types import Base
 from leadapi.storage.write_queue import WriteQueue
+
+if TYPE_CHECKING:
+    import psycopg
 
 # How long a request may wait for a connection, a lock or a statement before it is answered with 503.
 WAIT_SECONDS = 5
@@ -166,7 +169,7 @@ def prepare_postgresql(engine: Engine) -> None:
         return connection
 
     @event.listens_for(engine, "checkout")
-    def checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+    def checkout(connection: "psycopg.Connection[Any]", _record: Any, _proxy: Any) -> None:
         # An idle connection has something to read only if the server has ended it. Polling the socket costs a
         # microsecond, a ping costs a round trip.
         readable = select.poll()

@@ -1,4 +1,4 @@
-"""A connection of psycopg with a time limit of its own."""
+"""The connection to PostgreSQL: psycopg's, with a time limit for each answer."""
 
 from typing import Any, TypeVar
 

@@ -29,7 +29,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def frozen() -> None:
-    """Leave what other tests have made out of garbage collections, as wsgi.py does with the application."""
+    """Leave what other tests have made out of garbage collections."""
     gc.collect()
     gc.freeze()
 
