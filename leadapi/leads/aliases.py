@@ -65,7 +65,7 @@ SPELLINGS = {
         mensagem, sua mensagem, comentário, messaggio, il tuo messaggio, commento,
         bericht, uw bericht, je bericht, opmerking, opmerkingen, wiadomość, treść wiadomości, twoja wiadomość
     """,
-    "source": "lead source",
+    "source": "lead source, quelle, fuente, origem, fonte, bron, źródło",
 }
 # Only files may set the status and the times of a lead; forms may not.
 COLUMN_SPELLINGS = {

@@ -22,8 +22,9 @@ MAX_SOURCE_LENGTH = 100
 # Of the text for the history, in bytes.
 MAX_LEFT_OUT = 64 * 1024
 
-# The tokens of captcha widgets: g-recaptcha-response, h-captcha-response, cf-turnstile-response, altcha, cap-token …
-_captcha = re.compile(r"captcha|turnstile-response|^altcha$|^cap-token$", re.IGNORECASE)
+# The tokens of captcha widgets: g-recaptcha-response, h-captcha-response, cf-turnstile-response, altcha, cap-token,
+# smart-token (Yandex), fc-token (Arkose), geetest_challenge …
+_captcha = re.compile(r"captcha|turnstile-response|^altcha$|^(cap|smart|fc)-token$|^geetest_", re.IGNORECASE)
 _control = re.compile(rf"[{CONTROL}]")
 # Office programs end lines with VT and FF, old Macs with CR, and mainframes with NEL.
 _to_lines = {code: "\n" if code in (0x0B, 0x0C, 0x0D, 0x85) else " " for code in (*range(0x20), *range(0x7F, 0xA0))}

@@ -9,6 +9,7 @@ from waitress.utilities import BadRequest, RequestEntityTooLarge
 
 # The limit of the chunk sizes in a chunked body. Decoding one-byte chunks of this limit takes about 0.1 s.
 OVERHEAD_BYTES = 2**18
+NOT_ASCII = re.compile(rb"[\x80-\xff]")
 # The Host header (RFC 9112, 3.2): an address in brackets or a name (RFC 3986, 3.2.2), and a port.
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|([\w.~!$&'()*+;=-]|%[0-9a-f]{2})+)(:[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
 
@@ -46,8 +47,11 @@ class Parser(HTTPRequestParser):
 
         :raises ParsingError: the answer is 400.
         """
+        line, end, fields = header_plus.partition(b"\r\n")
+        # curl sends a URL as it was typed, and waitress reads ASCII only.
+        line = NOT_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), line)
         try:
-            super().parse_header(header_plus)
+            super().parse_header(line + end + fields)
         except ValueError as exc:
             raise ParsingError("A number or the address is malformed.") from exc
         if not HOST.fullmatch(self.headers.get("HOST", "" if self.version == "1.1" else "localhost")):

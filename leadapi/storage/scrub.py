@@ -63,7 +63,9 @@ def scrub(until: Callable[[], bool] = lambda: False) -> None:
         try:
             connection.exec_driver_sql("VACUUM")
         finally:
-            driver.set_progress_handler(None, 0)
+            # Ctrl-C closes the connection.
+            if not connection.invalidated:
+                driver.set_progress_handler(None, 0)
     # The new content is in the write-ahead log until a checkpoint writes it over the old.
     if not checkpoint(engine):
         raise ScrubIncomplete

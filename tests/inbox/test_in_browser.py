@@ -37,7 +37,9 @@ def server(running: Server) -> Server:
     for lead_id in ids(server):
         assert server.pool.request("DELETE", f"/leads/{lead_id}").status == 204
     for number in range(2):
-        store(server, DEMO | {"full_name": f"{MARKER} {number}", "email": f"{MARKER}.{number}@example.com"})
+        # The longest source, without a place to break it.
+        one = {"full_name": f"{MARKER} {number}", "email": f"{MARKER}.{number}@example.com", "source": "x" * 100}
+        store(server, DEMO | one)
     store(server, DEMO)
     return server
 

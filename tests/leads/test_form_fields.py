@@ -79,6 +79,7 @@ def test_common_names_of_a_name_are_understood(
         ("Firma", "company"),
         ("your-message", "message"),
         ("Comments", "message"),
+        ("Quelle", "source"),
         ("Nachricht", "message"),
         ("Wiadomość", "message"),
         ("Lead Source", "source"),
@@ -115,6 +116,7 @@ def test_of_several_values_the_first_that_is_not_empty_counts(client: FlaskClien
 
 def test_what_is_for_others_is_ignored(client: FlaskClient, send: Send, new_lead: NewLead) -> None:
     tokens = ["g-recaptcha-response", "h-captcha-response", "cf-turnstile-response", "frc-captcha-solution", "altcha"]
+    tokens += ["smart-token", "fc-token", "geetest_challenge"]
     fields = new_lead(_wpcf7="123", _token="x" * 3000) | dict.fromkeys(tokens, "03AFcWeA" * 300)
 
     response = send(fields)

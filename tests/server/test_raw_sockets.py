@@ -5,7 +5,7 @@ import socket
 import orjson
 import pytest
 
-from conftest import MARKER
+from conftest import MARKER, NewLead
 from servers import Server, responses
 
 LEAD = orjson.dumps({"full_name": f"{MARKER} Doe", "email": f"{MARKER}@example.com"})
@@ -124,6 +124,15 @@ def test_a_malformed_request_is_refused_once_and_stores_nothing(server: Server, 
 
     assert 400 <= response[0] < 500 or response[0] == 501
     assert server.total() == before
+
+
+def test_a_url_may_be_sent_as_it_was_typed(server: Server, new_lead: NewLead) -> None:
+    assert server.post("/leads", new_lead(company="Zoë & Co")).status == 201
+
+    request = "GET /leads?q=zoë HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    ((status, _, found),) = responses(server.exchange(request.encode()))
+
+    assert (status, orjson.loads(found)["total"]) == (200, 1)
 
 
 @pytest.mark.parametrize("kind", ODD)

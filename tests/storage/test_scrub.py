@@ -138,6 +138,20 @@ def test_an_interruption_is_told(app: Flask) -> None:
     assert "Interrupted. The file is as it was before. Run the command again." in result.output
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_ctrl_c_during_the_statement_is_told(own_app: None, app: Flask) -> None:
+    def interrupt(_cursor: object, statement: str, *_: object) -> None:
+        if statement == "VACUUM":
+            raise KeyboardInterrupt
+
+    with app.app_context():
+        event.listen(db.engine, "do_execute", interrupt)
+    result = app.test_cli_runner().invoke(args=["db", "scrub"])
+
+    assert result.exit_code == 130
+    assert "Interrupted. The file is as it was before. Run the command again." in result.output
+
+
 @pytest.mark.parametrize("backend", ["postgresql"])
 def test_on_postgresql_it_says_what_to_do(app: Flask) -> None:
     result = app.test_cli_runner().invoke(args=["db", "scrub"])

@@ -103,20 +103,19 @@ class Import:
         done = Progress()
         rest = iter(rows)
         with storage.read() as connection:
-            # The addresses of earlier rows are kept in a table, because they may not fit into memory.
+            # The addresses of earlier rows are kept in a table, because they may not fit into memory. It stays until
+            # the connection ends, because an interrupted connection cannot drop it.
+            connection.execute(text("DROP TABLE IF EXISTS simulated"))
             connection.execute(text("CREATE TEMPORARY TABLE simulated (email_key TEXT PRIMARY KEY)"))
-            try:
-                while chunk := list(map(self.parse, islice(rest, CHUNK))):
-                    keys = [email_key(new.fields["email"]) if new else None for _, new, _ in chunk]
-                    wanted = {"keys": sorted(filter(None, keys))}
-                    taken = {*connection.scalars(_taken, wanted), *connection.scalars(_simulated, wanted)}
-                    free = set(wanted["keys"]) - taken
-                    if free:
-                        connection.execute(text("INSERT INTO simulated VALUES (:key)"), [{"key": key} for key in free])
-                    done = self._simulate_chunk(chunk, keys, free, done)
-                    yield done
-            finally:
-                connection.execute(text("DROP TABLE simulated"))
+            while chunk := list(map(self.parse, islice(rest, CHUNK))):
+                keys = [email_key(new.fields["email"]) if new else None for _, new, _ in chunk]
+                wanted = {"keys": sorted(filter(None, keys))}
+                taken = {*connection.scalars(_taken, wanted), *connection.scalars(_simulated, wanted)}
+                free = set(wanted["keys"]) - taken
+                if free:
+                    connection.execute(text("INSERT INTO simulated VALUES (:key)"), [{"key": key} for key in free])
+                done = self._simulate_chunk(chunk, keys, free, done)
+                yield done
 
     def _simulate_chunk(
         self, chunk: list[ParsedRow], keys: list[str | None], free: set[str], done: Progress
