@@ -105,8 +105,8 @@ class Import:
         with storage.read() as connection:
             # The addresses of earlier rows are kept in a table, because they may not fit into memory. It stays until
             # the connection ends, because an interrupted connection cannot drop it.
-            connection.execute(text("DROP TABLE IF EXISTS simulated"))
-            connection.execute(text("CREATE TEMPORARY TABLE simulated (email_key TEXT PRIMARY KEY)"))
+            connection.execute(text("CREATE TEMPORARY TABLE IF NOT EXISTS simulated (email_key TEXT PRIMARY KEY)"))
+            connection.execute(text("DELETE FROM simulated"))
             while chunk := list(map(self.parse, islice(rest, CHUNK))):
                 keys = [email_key(new.fields["email"]) if new else None for _, new, _ in chunk]
                 wanted = {"keys": sorted(filter(None, keys))}
