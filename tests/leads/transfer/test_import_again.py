@@ -274,3 +274,20 @@ def test_a_finished_import_begins_again(app: Flask, tmp_path: Path) -> None:
     again = app.test_cli_runner().invoke(args=["leads", "import", str(path)])
 
     assert "stored 0, merged 0, ignored 0, refused 1 of 1" in again.stdout
+
+
+def test_ctrl_c_ends_a_dry_run_in_order(own_app: None, app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("full_name,email\nZo,z@example.com\n")
+
+    def interrupt(_cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO simulated"):
+            raise KeyboardInterrupt
+
+    with app.app_context():
+        event.listen(db.engine, "do_execute", interrupt)
+        event.listen(db.engine, "do_executemany", interrupt)
+    result = app.test_cli_runner().invoke(args=["leads", "import", str(file), "--dry-run"])
+
+    assert result.exit_code == 130
+    assert result.output == "\nInterrupted. Nothing was stored.\n"

@@ -12,7 +12,6 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
 
 from conftest import MARKER, NewLead, StoredLead, body
 from leadapi import storage
@@ -202,22 +201,6 @@ def test_a_merge_that_is_too_much_is_refused(bring_in: Import, client: FlaskClie
         Path(result.stdout.partition("rows are in ")[2].partition(". They")[0]).read_text()
     )
     assert leads(client) == [stored]
-
-
-def test_ctrl_c_ends_a_dry_run_in_order(own_app: None, app: Flask, file: Path) -> None:
-    file.write_text("full_name,email\nZo,z@example.com\n")
-
-    def interrupt(_cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT INTO simulated"):
-            raise KeyboardInterrupt
-
-    with app.app_context():
-        event.listen(db.engine, "do_execute", interrupt)
-        event.listen(db.engine, "do_executemany", interrupt)
-    result = app.test_cli_runner().invoke(args=["leads", "import", str(file), "--dry-run"])
-
-    assert result.exit_code == 130
-    assert result.output == "\nInterrupted. Nothing was stored.\n"
 
 
 def test_a_dry_run_tells_what_would_happen_and_stores_nothing(
