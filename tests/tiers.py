@@ -1,4 +1,4 @@
-"""Which tests are slow, and which ones come first. `.ci/fast` leaves out the slow ones."""
+"""How tests are collected: which ones are slow, and which ones come first. `.ci/fast` leaves out the slow ones."""
 
 import gc
 from collections import Counter

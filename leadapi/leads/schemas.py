@@ -130,7 +130,7 @@ class LeadSchema(ShownSchema):
     status = Status(required=True)
     attributes = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     updated_at = fields.AwareDateTime(
-        required=True, metadata={"description": "UTC. At first, the time it was created."}
+        required=True, metadata={"description": "UTC. Without a change, the time it was created."}
     )
 
 
